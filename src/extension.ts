@@ -1,0 +1,73 @@
+import type { Log } from './log.ts';
+import type { RevocationEvent } from './revocation/revocation.ts';
+
+/** Values of one section of micro-gw.conf, as TOML has them. */
+export type ConfigSection = Readonly<Record<string, unknown>>;
+
+/** What a revocation extension may call. The same calls that the built-in sources make. */
+export interface ExtensionSink {
+  /** One revoked token: `token` is a jti, signature, whole JWT or opaque token. */
+  add(event: RevocationEvent): void;
+  /** Everything that is revoked now has been added: call it once the whole store was read, and after every full re-read. */
+  complete(): void;
+}
+
+export interface RevocationExtensionContext {
+  /** `[tokenRevocationConfig.persistent]`, own keys included. */
+  readonly config: ConfigSection;
+  /** Aborted when the gateway stops. */
+  readonly signal: AbortSignal;
+  readonly log: Log;
+}
+
+/**
+ * Default export of `extensions/token_revocation_extension.ts`: runs for every `type` but `default`, `etcd` and `event-stream`. Adds
+ * what is revoked, calls `complete`, then keeps following until the signal aborts; an error thrown out of it restarts it later.
+ */
+export type RevocationExtension = (
+  sink: ExtensionSink,
+  context: RevocationExtensionContext,
+) => Promise<void>;
+
+/** Default export of `extensions/startup_extension.ts`: called once, before the listeners open. Throwing stops the start. */
+export type StartupExtension = (context: {
+  readonly log: Log;
+  readonly signal: AbortSignal;
+}) => void | Promise<void>;
+
+/** A request on its way to the upstream, after authentication. */
+export interface FilterRequest {
+  readonly method: string;
+  /** Path and query, as they will be matched and forwarded. */
+  readonly target: string;
+  /** Header fields that go upstream; names in lower case. May be changed: hop-by-hop and framing fields are not in it. */
+  readonly headers: Map<string, string>;
+  readonly requestId: string;
+  /** `sub` of the caller's token, when the operation is secured. */
+  readonly subject: string | undefined;
+}
+
+/** The head of a response on its way to the client. */
+export interface FilterResponse {
+  status: number;
+  /** Names in lower case; may be changed. */
+  readonly headers: Map<string, string>;
+  readonly requestId: string;
+}
+
+/** An answer in place of the upstream's. */
+export interface FilterAnswer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+/** Default export of `extensions/extension_filter.ts`. Both parts are optional; without them it costs nothing. */
+export interface ExtensionFilter {
+  /** Called for every authenticated request before it is forwarded; an answer ends it there. */
+  filterRequest?(
+    request: FilterRequest,
+  ): FilterAnswer | undefined | Promise<FilterAnswer | undefined>;
+  /** Called with every response head, the gateway's own faults included. */
+  filterResponse?(response: FilterResponse): void | Promise<void>;
+}

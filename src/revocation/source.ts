@@ -1,0 +1,54 @@
+import type { RevocationEvent } from './revocation.ts';
+
+/**
+ * Somewhere revocations come from: a broker, a store, an event stream, an extension. Adapters never retry and never remember: `follow`
+ * (follow.ts) restarts any of them with jittered back-off and keeps what each last proved.
+ */
+export interface RevocationSource {
+  /** Name for logs and counters, unique within one gateway. */
+  readonly name: string;
+  /**
+   * `list`: reads everything that is revoked, then changes. `events`: only hears of changes from now on, so a gap in it must be closed
+   * by a `list` source.
+   */
+  readonly kind: 'list' | 'events';
+  /**
+   * Delivers what is already revoked (list), then every change, until `signal` aborts (resolves then). Rejects when the link breaks or
+   * nothing sensible was answered; the error's message is logged and must hold no secret.
+   */
+  follow(sink: RevocationSink, signal: AbortSignal): Promise<void>;
+  /** Asks a `list` source that is being followed for a whole new read, soon: called after an `events` source came back. */
+  reread?(): void;
+}
+
+/** Where an adapter puts what it hears. All calls are synchronous and cheap; none throws. */
+export interface RevocationSink {
+  /** One revocation, from the list or as a change. Only ever adds: nothing a source says revives a token. */
+  add(event: RevocationEvent): void;
+  /** One message or entry that carries no usable revocation. Counted; `reason` is a fixed phrase without content of the message. */
+  drop(reason: string): void;
+  /** `list`: everything that is revoked was added. `events`: the subscription stands. From now on nothing is missed. */
+  complete(): void;
+  /** Proof that nothing was missed up to now. */
+  alive(): void;
+}
+
+/** A revocation on its way out of the token service. */
+export interface OutgoingRevocation {
+  /** UUID; the same for every copy of one revocation. */
+  readonly eventId: string;
+  /** `jti` for a JWT, the token itself for an opaque one. */
+  readonly token: string;
+  readonly tokenType: 'JWT' | 'opaque';
+  readonly issuer: string;
+  /** End of the token's life, epoch milliseconds. */
+  readonly expiresAtMs: number;
+}
+
+/** One outgoing channel of the token service. */
+export interface RevocationPublisher {
+  readonly name: string;
+  /** Resolves when the other side has accepted it (broker confirm, store write); rejects otherwise, and the outbox tries again. */
+  publish(revocation: OutgoingRevocation): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,3 +1,7 @@
+import { revocationEnd } from './lifetime.ts';
+import { canonicalEcdsa, SHORTEST_SIGNATURE } from './signature.ts';
+import { keyOfBytes, keyOfDigest, keyOfText } from './token-key.ts';
+
 /** How a bare number for a lifetime is to be read. `auto` takes the longest plausible reading. */
 export type TtlUnit = 'auto' | 'seconds' | 'milliseconds' | 'epochSeconds' | 'epochMilliseconds';
 
@@ -15,4 +19,119 @@ export interface RevocationEvent {
   readonly ttl?: unknown;
   /** The same, as WSO2's second field. The later end of the two counts. */
   readonly expiryTime?: unknown;
+}
+
+/** One revocation as the list keeps it. */
+export interface Revocation {
+  /** Names in the list (token-key.ts); any one of them denies. */
+  readonly keys: readonly string[];
+  /** Epoch milliseconds; never before the end of the tokens it denies. */
+  readonly endsAtMs: number;
+}
+
+/** What a source may say and how its numbers are read. */
+export interface SourcePolicy {
+  /** Issuers whose tokens this source may deny; absent: all. */
+  readonly issuers?: readonly string[];
+  readonly ttlUnit: TtlUnit;
+  /** Milliseconds; no token lives longer, so no revocation needs to. */
+  readonly longestTokenLifeMs: number;
+}
+
+/** Why an event was not taken: fixed phrases, for counters and logs. */
+export type Refusal = 'no token in it' | 'issuer is not for this source to revoke';
+
+const DIGEST = /^[A-Za-z0-9_-]{43}$/;
+const BASE64 = /^[A-Za-z0-9+/_-]+={0,2}$/;
+
+/** Checks one event and turns it into what the list keeps, or says why not. `now` is epoch milliseconds. */
+export function parseRevocation(
+  event: RevocationEvent,
+  policy: SourcePolicy,
+  now: number,
+): Revocation | Refusal {
+  const { issuer } = event;
+  const allowed = policy.issuers;
+  if (issuer !== undefined && allowed !== undefined && !allowed.includes(issuer))
+    return 'issuer is not for this source to revoke';
+  const scopes = issuer === undefined ? (allowed ?? [null]) : [issuer];
+
+  const keys = keysOf(event, scopes, allowed);
+  if (typeof keys === 'string') return keys;
+  return {
+    keys,
+    endsAtMs: revocationEnd(event, policy.ttlUnit, now, policy.longestTokenLifeMs),
+  };
+}
+
+function keysOf(
+  event: RevocationEvent,
+  scopes: readonly (string | null)[],
+  allowed: readonly string[] | undefined,
+): string[] | Refusal {
+  if (event.digest !== undefined) {
+    const { digest } = event;
+    if (!DIGEST.test(digest)) return 'no token in it';
+    return scopes.map((scope) => keyOfDigest('id', scope, digest));
+  }
+  if (event.token === undefined || event.token === '') return 'no token in it';
+  const { token } = event;
+  const jwt = parseWholeJwt(token);
+  if (jwt === undefined) return scopes.flatMap((scope) => keysOfBareValue(scope, token));
+
+  // A whole JWT names its issuer itself: it counts for that one, also where the event says nothing.
+  if (jwt.issuer !== undefined && allowed !== undefined && !allowed.includes(jwt.issuer))
+    return 'issuer is not for this source to revoke';
+  const keys = scopes.map((scope) => keyOfText('input', scope, jwt.signingInput));
+  if (jwt.issuer !== undefined && jwt.jti !== undefined)
+    keys.push(keyOfText('id', jwt.issuer, jwt.jti));
+  return keys;
+}
+
+/** A bare value may be a jti, an opaque token or a signature: it counts as each of them. */
+function keysOfBareValue(scope: string | null, value: string): string[] {
+  const keys = [keyOfText('id', scope, value)];
+  const text = value.trim();
+  if (BASE64.test(text)) {
+    const bytes = Buffer.from(text, 'base64url');
+    if (bytes.length >= SHORTEST_SIGNATURE) {
+      keys.push(keyOfBytes('signature', scope, bytes));
+      const canonical = canonicalEcdsa(bytes);
+      if (canonical !== bytes) keys.push(keyOfBytes('signature', scope, canonical));
+    }
+  }
+  return keys;
+}
+
+/** The parts of a whole JWT in an event, whatever spelling of base64url it came in; undefined if it is not one. */
+function parseWholeJwt(
+  text: string,
+): { signingInput: string; issuer: string | undefined; jti: string | undefined } | undefined {
+  const parts = text.trim().split('.');
+  const [header, payload] = parts;
+  if (parts.length !== 3 || header === undefined || payload === undefined) return undefined;
+  const headerBytes = Buffer.from(header, 'base64url');
+  if (!('alg' in (jsonObject(headerBytes) ?? {}))) return undefined;
+  const payloadBytes = Buffer.from(payload, 'base64url');
+  const claims = jsonObject(payloadBytes);
+  const claim = (name: string): string | undefined => {
+    const value = claims?.[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  return {
+    signingInput: `${headerBytes.toString('base64url')}.${payloadBytes.toString('base64url')}`,
+    issuer: claim('iss'),
+    jti: claim('jti'),
+  };
+}
+
+function jsonObject(bytes: Buffer): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(bytes.toString('utf8'));
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }

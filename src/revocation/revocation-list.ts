@@ -1,0 +1,68 @@
+import type { Clock } from './clock.ts';
+import type { Revocation } from './revocation.ts';
+import type { TokenIdentity } from './token-identity.ts';
+
+/** Entries looked at per step of the clean-up, so that it never holds a request up. */
+const SWEEP_STEP = 5_000;
+
+/**
+ * Everything this gateway knows to be revoked. It only ever grows by what sources say; entries leave by their own clock alone, never
+ * early (invariant 2): `marginMs` after their end, and only once both the wall clock and the monotonic one agree that it has passed.
+ */
+export class RevocationList {
+  readonly #ends = new Map<string, number>();
+  readonly #clock: Clock;
+  readonly #marginMs: number;
+  #cursor: Iterator<[string, number]> | undefined;
+
+  /** @param marginMs milliseconds kept beyond the end: clock skew that the token check allows, and more */
+  constructor(clock: Clock, marginMs: number) {
+    this.#clock = clock;
+    this.#marginMs = marginMs;
+  }
+
+  /** Names in the list, expired ones that still wait for the clean-up included. */
+  get size(): number {
+    return this.#ends.size;
+  }
+
+  /** Effective with the very next `covers`. A known entry is only ever prolonged. */
+  add(revocation: Revocation): void {
+    for (const key of revocation.keys) this.#prolong(key, revocation.endsAtMs);
+  }
+
+  /**
+   * Whether this verified token was revoked. A hit keeps the entry at least until the token itself ends: what the source said of its
+   * life was hearsay, this is not.
+   */
+  covers(token: TokenIdentity): boolean {
+    let covered = false;
+    for (const key of token.keys) {
+      const end = this.#ends.get(key);
+      if (end === undefined) continue;
+      covered = true;
+      if (end < token.expiresAtMs) this.#ends.set(key, token.expiresAtMs);
+    }
+    return covered;
+  }
+
+  /** Removes a step's worth of entries whose end has passed; goes round for ever. Call it from a timer. */
+  sweep(): void {
+    const gone = this.#clock.earliest() - this.#marginMs;
+    this.#cursor ??= this.#ends.entries();
+    for (let step = 0; step < SWEEP_STEP; step++) {
+      const next = this.#cursor.next();
+      if (next.done === true) {
+        this.#cursor = undefined;
+        return;
+      }
+      const [key, end] = next.value;
+      if (end < gone) this.#ends.delete(key);
+    }
+  }
+
+  #prolong(key: string, endsAtMs: number): void {
+    const end = this.#ends.get(key);
+    if (end === undefined || end < endsAtMs) this.#ends.set(key, endsAtMs);
+  }
+}

@@ -1,0 +1,105 @@
+import type { Log } from '../log.ts';
+import { systemClock, type Clock } from './clock.ts';
+import { Follower, type SourceStatus } from './follow.ts';
+import type { SourcePolicy } from './revocation.ts';
+import { RevocationList } from './revocation-list.ts';
+import type { RevocationSource } from './source.ts';
+import type { TokenIdentity } from './token-identity.ts';
+
+/** Kept beyond an entry's end, on top of the clock skew that the token check allows. */
+const SPARE_MARGIN_MS = 60_000;
+const SWEEP_EVERY_MS = 1_000;
+
+/** A source with what it may say. */
+export interface FollowedSource {
+  readonly source: RevocationSource;
+  readonly policy: SourcePolicy;
+}
+
+export interface RevocationsOptions {
+  readonly sources: readonly FollowedSource[];
+  /** What a call gets while it is not known whether its token was revoked (invariant 4). */
+  readonly whenUnknown: 'deny' | 'allow';
+  /** Milliseconds by which a token may outlive its `exp` here. */
+  readonly clockSkewMs: number;
+  readonly log: Log;
+  readonly clock?: Clock;
+  readonly firstPauseMs?: number;
+}
+
+/** The three things one can know of a token's revocation. */
+export type RevocationAnswer = 'revoked' | 'clear' | 'unknown';
+
+/** The revocation list with all that feeds it: what the request path asks, and what readiness tells. */
+export class Revocations {
+  readonly #list: RevocationList;
+  readonly #followers: readonly Follower[];
+  readonly #decisive: readonly Follower[];
+  readonly #whenUnknown: 'deny' | 'allow';
+  #known: boolean;
+  #sweeper: NodeJS.Timeout | undefined;
+
+  constructor(options: RevocationsOptions) {
+    const clock = options.clock ?? systemClock;
+    this.#list = new RevocationList(clock, options.clockSkewMs + SPARE_MARGIN_MS);
+    this.#whenUnknown = options.whenUnknown;
+    this.#followers = options.sources.map(
+      ({ source, policy }) =>
+        new Follower(source, this.#list, {
+          policy,
+          log: options.log,
+          clock,
+          ...(options.firstPauseMs === undefined ? {} : { firstPauseMs: options.firstPauseMs }),
+          onComplete: () => this.#completed(source),
+        }),
+    );
+    const stores = this.#followers.filter(({ status }) => status.kind === 'list');
+    this.#decisive = stores.length > 0 ? stores : this.#followers;
+    this.#known = this.#decisive.length === 0;
+  }
+
+  start(): void {
+    for (const follower of this.#followers) follower.start();
+    this.#sweeper ??= setInterval(() => this.#list.sweep(), SWEEP_EVERY_MS);
+    this.#sweeper.unref();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#sweeper);
+    await Promise.all(this.#followers.map((follower) => follower.close()));
+  }
+
+  /** Asked on every request, after the verified-token cache; synchronous and without I/O. What is known revoked comes before unknown. */
+  check(token: TokenIdentity): RevocationAnswer {
+    if (this.#list.covers(token)) return 'revoked';
+    return this.#known || this.#whenUnknown === 'allow' ? 'clear' : 'unknown';
+  }
+
+  /** Every store was read completely once; with real-time sources only, each subscription stood once. */
+  get known(): boolean {
+    return this.#known;
+  }
+
+  /** Whether secured calls are let through now. */
+  get ready(): boolean {
+    return this.#known || this.#whenUnknown === 'allow';
+  }
+
+  get size(): number {
+    return this.#list.size;
+  }
+
+  get sources(): readonly SourceStatus[] {
+    return this.#followers.map(({ status }) => status);
+  }
+
+  /** Asks every store for a whole new read: what a real-time source may have missed is in there (invariant 3). */
+  rereadStores(): void {
+    for (const follower of this.#followers) if (follower.status.kind === 'list') follower.reread();
+  }
+
+  #completed(source: RevocationSource): void {
+    if (source.kind === 'events') this.rereadStores();
+    this.#known ||= this.#decisive.every(({ status }) => status.completedOnce);
+  }
+}

@@ -1,0 +1,29 @@
+import { hash } from 'node:crypto';
+
+/**
+ * The name of a revocation in the list: a digest, so that no token text stays in memory (invariant 6) and every spelling of one thing
+ * has one name (invariant 5). `issuer` null means: whichever issuer.
+ *
+ * - `id`: a `jti` or an opaque token. One kind for both, as a bare value in an event does not say which it is.
+ * - `signature`: the decoded bytes of a JWT's third part, in one canonical form.
+ * - `input`: the signing input of a JWT, for revocations that carry the whole token and for tokens without `jti`.
+ */
+export type TokenKeyKind = 'id' | 'signature' | 'input';
+
+/** SHA-256 of a text's exact UTF-8 bytes, base64url. Lone surrogates are told apart, which plain UTF-8 encoding would not do. */
+export function digestOf(text: string): string {
+  return hash('sha256', text.isWellFormed() ? text : JSON.stringify(text), 'base64url');
+}
+
+/** Key for a value that was digested already: how opaque tokens travel on the event stream. */
+export function keyOfDigest(kind: TokenKeyKind, issuer: string | null, digest: string): string {
+  return hash('sha256', JSON.stringify([kind, issuer, digest]), 'base64url');
+}
+
+export function keyOfText(kind: TokenKeyKind, issuer: string | null, text: string): string {
+  return keyOfDigest(kind, issuer, digestOf(text));
+}
+
+export function keyOfBytes(kind: TokenKeyKind, issuer: string | null, bytes: Uint8Array): string {
+  return keyOfDigest(kind, issuer, hash('sha256', bytes, 'base64url'));
+}

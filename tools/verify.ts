@@ -5,18 +5,9 @@
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
+import { ensurePackages, PackagesMissing } from './debian.ts';
 
 const root = join(import.meta.dirname, '..');
-
-/** Debian packages that the tests need, with the program that shows whether one is there. */
-const SERVERS: Readonly<Record<string, string>> = {
-  'rabbitmq-server': '/usr/lib/rabbitmq/bin/rabbitmq-server',
-  'etcd-server': '/usr/bin/etcd',
-  'etcd-client': '/usr/bin/etcdctl',
-  'redis-server': '/usr/bin/redis-server',
-  openssl: '/usr/bin/openssl',
-  curl: '/usr/bin/curl',
-};
 
 interface Step {
   readonly name: string;
@@ -35,34 +26,6 @@ function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = 
   if (status !== 0) throw new StepFailed(`${command} ${args.join(' ')} exited with ${status}`);
 }
 
-function present(program: string): boolean {
-  return spawnSync('test', ['-x', program]).status === 0;
-}
-
-function missingServers(): string[] {
-  return Object.entries(SERVERS)
-    .filter(([, program]) => !present(program))
-    .map(([name]) => name);
-}
-
-/** The servers are installed, never started by the package manager: each test starts its own, on 127.0.0.1. */
-function installServers(): void {
-  const missing = missingServers();
-  if (missing.length === 0) return;
-  console.log(`Installing Debian packages: ${missing.join(' ')}`);
-  const quiet = { DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
-  spawnSync('apt-get', ['-qq', 'update'], { stdio: 'inherit' });
-  spawnSync('apt-get', ['-qq', 'install', '-y', '--no-install-recommends', ...missing], {
-    stdio: 'inherit',
-    env: { ...process.env, ...quiet },
-  });
-  const still = missingServers();
-  if (still.length > 0)
-    throw new StepFailed(
-      `these Debian packages are missing and could not be installed: ${still.join(', ')}. Run as root on Debian, or install them by hand: apt-get install ${still.join(' ')}`,
-    );
-}
-
 function tests(pattern: string, concurrency: number): void {
   const files = globSync(pattern, { cwd: root }).sort();
   if (files.length === 0) throw new StepFailed(`no test file matches ${pattern}`);
@@ -71,10 +34,7 @@ function tests(pattern: string, concurrency: number): void {
     '--test',
     `--test-concurrency=${concurrency}`,
     '--test-timeout=180000',
-    '--test-reporter=dot',
-    '--test-reporter-destination=stdout',
-    '--test-reporter=./tools/failures-reporter.mjs',
-    '--test-reporter-destination=stdout',
+    '--test-reporter=spec',
     ...files,
   ]);
 }
@@ -88,9 +48,21 @@ const STEPS: readonly Step[] = [
   { name: 'build', run: () => run('npm', ['run', '--silent', 'build']) },
   {
     name: 'unit',
-    run: () => tests('test/{revocation,auth,config,openapi,project,gateway,tls,net,log}/**/*.test.ts', 2),
+    run: () =>
+      tests('test/{revocation,auth,config,openapi,project,gateway,tls,net,log}/**/*.test.ts', 2),
   },
-  { name: 'servers', run: installServers },
+  {
+    name: 'servers',
+    run: () =>
+      ensurePackages([
+        'rabbitmq-server',
+        'etcd-server',
+        'etcd-client',
+        'redis-server',
+        'openssl',
+        'curl',
+      ]),
+  },
   { name: 'adapters', run: () => tests('test/{sources,token-service}/**/*.test.ts', 2) },
   { name: 'end-to-end', run: () => tests('test/{cli,e2e}/**/*.test.ts', 2) },
   { name: 'docs', run: () => tests('test/docs/**/*.test.ts', 1) },
@@ -100,7 +72,9 @@ const STEPS: readonly Step[] = [
 function main(only: readonly string[]): number {
   const unknown = only.filter((name) => !STEPS.some((step) => step.name === name));
   if (unknown.length > 0) {
-    console.error(`No such step: ${unknown.join(', ')}. Steps: ${STEPS.map((s) => s.name).join(', ')}`);
+    console.error(
+      `No such step: ${unknown.join(', ')}. Steps: ${STEPS.map((s) => s.name).join(', ')}`,
+    );
     return 1;
   }
   const began = performance.now();
@@ -111,13 +85,15 @@ function main(only: readonly string[]): number {
     try {
       step.run();
     } catch (error) {
-      if (!(error instanceof StepFailed)) throw error;
+      if (!(error instanceof StepFailed || error instanceof PackagesMissing)) throw error;
       console.error(`\nverify: ${step.name} failed: ${error.message}`);
       return 1;
     }
     console.log(`== ${step.name}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
   }
-  console.log(`\nverify: everything passed in ${((performance.now() - began) / 60_000).toFixed(1)} min`);
+  console.log(
+    `\nverify: everything passed in ${((performance.now() - began) / 60_000).toFixed(1)} min`,
+  );
   return 0;
 }
 

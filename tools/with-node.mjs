@@ -40,7 +40,15 @@ function nodeFolder() {
     writeFileSync(join(home, 'package.json'), '{ "private": true }\n');
     runNpm(
       `Node ${process.versions.node} is here, bringing Node ${NODE_VERSION} into .node/ (about 45 MB)`,
-      ['install', '--prefix', home, '--no-save', '--no-audit', '--no-fund', `${name}@${NODE_VERSION}`],
+      [
+        'install',
+        '--prefix',
+        home,
+        '--no-save',
+        '--no-audit',
+        '--no-fund',
+        `${name}@${NODE_VERSION}`,
+      ],
       process.env,
     );
   }

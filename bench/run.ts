@@ -111,7 +111,7 @@ function writeGatewayConfig(folder: string, port: number, hub: string, tokens: B
   tokenListenerPort = 0
 [[jwtTokenConfig]]
   issuer = "${tokens.issuer}"
-  pem = "${folder}/issuer.pem"
+  certificatePath = "${folder}/issuer.pem"
 [tokenRevocationConfig.persistent]
   enablePersistentStorageRetrieval = true
   type = "default"

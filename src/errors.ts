@@ -41,6 +41,12 @@ export const FAULTS = {
     message: 'Runtime Error',
     description: 'Method not allowed for given API resource',
   },
+  requestTimedOut: {
+    code: 408,
+    status: 408,
+    message: 'Request Timeout',
+    description: 'The request did not arrive in time',
+  },
   payloadTooLarge: {
     code: 413,
     status: 413,
@@ -107,6 +113,12 @@ export const FAULTS = {
     message: 'Service Unavailable',
     description: 'The gateway cannot answer this request now. Try again later',
   },
+  internalError: {
+    code: 500,
+    status: 500,
+    message: 'Internal Server Error',
+    description: 'The gateway could not handle this request',
+  },
   upstreamFailed: {
     code: 101503,
     status: 502,
@@ -140,11 +152,18 @@ export class GatewayFault extends Error {
   readonly challenge: BearerChallenge | undefined;
   /** Seconds for `Retry-After`, where the fault may pass by itself. */
   readonly retryAfterSeconds: number | undefined;
+  /** Value of `Allow`, where the method was wrong (RFC 9110 section 15.5.6). */
+  readonly allow: string | undefined;
 
   constructor(
     fault: FaultName,
     detail: string,
-    extra: { challenge?: BearerChallenge; retryAfterSeconds?: number; cause?: unknown } = {},
+    extra: {
+      challenge?: BearerChallenge;
+      retryAfterSeconds?: number;
+      allow?: string;
+      cause?: unknown;
+    } = {},
   ) {
     super(detail, extra.cause === undefined ? undefined : { cause: extra.cause });
     this.name = 'GatewayFault';
@@ -152,12 +171,57 @@ export class GatewayFault extends Error {
     this.detail = detail;
     this.challenge = extra.challenge;
     this.retryAfterSeconds = extra.retryAfterSeconds;
+    this.allow = extra.allow;
   }
 }
 
 /** Why a command or a start was refused. The value says what to do about it. */
 export const OPERATOR_ERRORS = {
+  ERR_USAGE: 'Call the command as `micro-gw help <command>` says.',
+  ERR_PROJECT: 'Make the project with `micro-gw init`, and build it from its parent folder.',
+  ERR_DOWNLOAD: 'Check the address, the headers and the certificate of the API definition.',
+  ERR_DEFINITION: 'Mend the API definition at the file and line named.',
+  ERR_NOT_BUILT_YET: 'Take the named feature out of the project: it is refused, not ignored.',
+  ERR_EXTENSION: 'Mend the extension at the file and line named.',
+  ERR_ARTIFACT: 'Give the gateway the file that `micro-gw build` wrote.',
+  ERR_CONFIG_NOT_FOUND: 'Let MGW_CONF_DIR name the folder that holds micro-gw.conf, or unset it.',
+  ERR_CONFIG_UNREADABLE: 'Make micro-gw.conf a UTF-8 text file that the gateway may read.',
+  ERR_CONFIG_SYNTAX: 'Make the line valid TOML; a key may be defined once.',
+  ERR_CONFIG_UNKNOWN_KEY: 'Use the name from docs/configuration.md, or remove the key.',
+  ERR_CONFIG_WRONG_TYPE: 'Write the value in the type that docs/configuration.md gives.',
+  ERR_CONFIG_BAD_VALUE: 'Write a value that docs/configuration.md allows for the key.',
+  ERR_CONFIG_CONTRADICTION: 'Change one of the two settings named: they cannot both hold.',
+  ERR_CONFIG_PLACEHOLDER: 'Set the variable, or make the file readable, that the placeholder names.',
+  ERR_CONFIG_FLAG: 'Write overrides as `--section.key=value`.',
+  ERR_ISSUER_KEY:
+    'Give the issuer a certificate or public key in PEM (RSA of 2,048 bits or more, P-256, P-384, P-521 or Ed25519), or a jwksURL.',
+  ERR_ISSUER_TWICE: 'Name each issuer in one [[jwtTokenConfig]] only.',
+  ERR_ISSUER_ALGORITHM:
+    'Use RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA.',
+  ERR_JMS_URL: "Mend jmsConnectionProviderUrl: amqp://user:password@clientid/vhost?brokerlist='tcp://host:5672'",
+  ERR_KEY_STORE:
+    'Check path, password and alias of the key store or trust store, as `keytool -list` shows them.',
+  ERR_LOCAL_AUTHORITY:
+    'Let this user write the folder named, or configure key stores of your own.',
+  ERR_EXTENSION_MISSING:
+    'Write extensions/token_revocation_extension.ts and build again, or use another source type.',
   ERR_INTERNAL: 'A fault in Portcullis itself: report it with the log line.',
+  ERR_SOURCE_ADDRESS:
+    'Write the address of the source of revocations as the documentation of its type says (docs/sources.md).',
+  ERR_LISTEN:
+    'Free the address, or set another host or port in [listenerConfig]; ports below 1024 need privileges.',
+  ERR_ENDPOINT_URL:
+    'Write each endpoint as http://host[:port][/path] or https://..., without user, query or fragment.',
+  ERR_DUPLICATE_ROUTE:
+    'Two operations have the same method and path: give one API another x-wso2-basePath or remove one.',
+  ERR_TRUSTED_PROXY: 'Write each entry of trustedProxies as an IP address or CIDR range: 10.0.0.0/8.',
+  ERR_TOKEN_SERVICE_OPTION: 'Correct the option of micro-gw token-service that the message names.',
+  ERR_TOKEN_SERVICE_CREDENTIALS: 'Correct the credentials file as docs/token-service.md says.',
+  ERR_TOKEN_SERVICE_WELL_KNOWN_PASSWORD:
+    'Choose a random secret, or listen on a loopback address only (--host 127.0.0.1).',
+  ERR_TOKEN_SERVICE_FILE_MODE: 'Let only the owner use the file: chmod 600.',
+  ERR_TOKEN_SERVICE_STATE: 'Give each token service a state file of its own, readable and writable.',
+  ERR_TOKEN_SERVICE_LISTEN: 'Choose a free port and an address of this machine.',
 } as const satisfies Record<string, string>;
 
 export type OperatorErrorCode = keyof typeof OPERATOR_ERRORS;

@@ -1,0 +1,264 @@
+import type { Artifact } from './artifact.ts';
+import { createAuthenticator, type Authenticator } from './auth/authenticate.ts';
+import type { IssuerOptions } from './auth/authenticator-options.ts';
+import type { IssuerConfig, MgwConfig } from './config/config.ts';
+import { createGateway } from './gateway/gateway.ts';
+import type { Bound, GatewayOptions, ListenerOptions } from './gateway/options.ts';
+import type { LogWriter } from './log-writer.ts';
+import { createHttpClient, type HttpClient, type HttpClientOptions } from './net/http-client.ts';
+import { Revocations } from './revocation/revocations.ts';
+import { createSource } from './source-table.ts';
+import { openTrust, readPem, type Trust } from './trust.ts';
+
+const LOG_KEY = 'APIGateway';
+
+export interface ServerOptions {
+  readonly config: MgwConfig;
+  readonly artifact: Artifact;
+  readonly log: LogWriter;
+}
+
+/** A gateway that runs. */
+export interface Server {
+  readonly bound: readonly Bound[];
+  /** Drains and lets go of everything: resolves when nothing is left. */
+  close(): Promise<void>;
+}
+
+/**
+ * The composition root: configuration and artifact to a running gateway. Sources are followed before the listeners open, so that the
+ * first request finds what they said by then; a source that cannot be reached keeps nobody from starting.
+ * @throws OperatorError when something cannot work as it is configured; nothing is left behind then
+ */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const { config, artifact, log } = options;
+  // Ended in the opposite order of their making, also when the start fails half-way.
+  const closers: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    for (const end of closers.splice(0).reverse()) await end();
+  };
+  try {
+    sayWarnings(config, log);
+    const trust = await openTrust(config);
+    for (const { level, message } of trust.notes) log[level](LOG_KEY, message);
+
+    const httpWith = clientFactory(config, trust, closers);
+    const http = httpWith({});
+    const revocations = await startRevocations(options, trust, http, httpWith);
+    closers.push(() => revocations.close());
+    const authenticator = await startAuthenticator(config, trust, http, revocations, log);
+    closers.push(() => authenticator.close());
+
+    const stopped = new AbortController();
+    closers.push(() => Promise.resolve(stopped.abort()));
+    await artifact.startup?.({ log, signal: stopped.signal });
+
+    let draining = false;
+    const gateway = createGateway(
+      gatewayOptions(options, trust, authenticator, () => !draining && revocations.ready),
+    );
+    const bound = await gateway.listen();
+    closers.push(() => {
+      draining = true;
+      return gateway.close(config.server.drainTimeoutMs);
+    });
+    sayListeners(bound, log);
+    return { bound, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** What weakens the gateway is said at every start. */
+function sayWarnings(config: MgwConfig, log: LogWriter): void {
+  const { revocation, httpClients } = config;
+  if (revocation.sources.length === 0)
+    log.warn(
+      'TokenRevocation',
+      'No revocation source is enabled: revoked tokens are admitted until they expire. Configure [tokenRevocationConfig]',
+    );
+  if (revocation.whenUnknown === 'allow')
+    log.warn(
+      'TokenRevocation',
+      'tokenRevocationConfig.whenUnknown is "allow": until the revocation list was read, revoked tokens may be admitted',
+    );
+  if (httpClients.disableSslVerification)
+    log.warn(
+      LOG_KEY,
+      'httpClients.disableSslVerification is true: nobody whom this gateway calls is checked to be who they are',
+    );
+}
+
+/** Makes clients for the gateway's own calls, all with the same trust, and has them closed. */
+function clientFactory(
+  { httpClients }: MgwConfig,
+  trust: Trust,
+  closers: (() => Promise<void>)[],
+): (certificate: Pick<HttpClientOptions, 'cert' | 'key'>) => HttpClient {
+  return (certificate) => {
+    const client = createHttpClient({
+      ca: trust.ca,
+      verifyHostname: httpClients.verifyHostname,
+      disableSslVerification: httpClients.disableSslVerification,
+      connectTimeoutMs: httpClients.connectTimeoutMs,
+      ...certificate,
+    });
+    closers.push(() => client.close());
+    return client;
+  };
+}
+
+async function startRevocations(
+  { config, artifact, log }: ServerOptions,
+  trust: Trust,
+  http: HttpClient,
+  httpWith: (certificate: Pick<HttpClientOptions, 'cert' | 'key'>) => HttpClient,
+): Promise<Revocations> {
+  const { longestTokenLifeMs, whenUnknown } = config.revocation;
+  let revocations: Revocations | undefined;
+  const context = {
+    log,
+    ca: trust.ca,
+    http,
+    httpWith,
+    extension: artifact.revocation,
+    rereadStores: () => revocations?.rereadStores(),
+  };
+  const sources = await Promise.all(
+    config.revocation.sources.map(async (source) => ({
+      source: await createSource(source, context),
+      policy: {
+        ttlUnit: source.ttlUnit,
+        longestTokenLifeMs,
+        ...(source.issuers === undefined ? {} : { issuers: source.issuers }),
+      },
+    })),
+  );
+  revocations = new Revocations({
+    sources,
+    whenUnknown,
+    clockSkewMs: config.server.clockSkewMs,
+    log,
+  });
+  revocations.start();
+  return revocations;
+}
+
+async function startAuthenticator(
+  config: MgwConfig,
+  trust: Trust,
+  http: HttpClient,
+  revocations: Revocations,
+  log: LogWriter,
+): Promise<Authenticator & { close(): Promise<void> }> {
+  const { keyManager, tokenCache, auth } = config;
+  const keySets = auth.issuers.flatMap(({ keys }) => (keys.kind === 'jwks' ? [keys] : []));
+  return createAuthenticator({
+    issuers: await Promise.all(auth.issuers.map((issuer) => issuerOptions(issuer, trust))),
+    ...(keySets[0] === undefined
+      ? {}
+      : {
+          keySetTimings: {
+            refreshMs: keySets[0].refreshIntervalMs,
+            maxStaleMs: keySets[0].maxStaleMs,
+          },
+        }),
+    ...(keyManager.basic === undefined
+      ? {}
+      : {
+          introspection: {
+            url: `${keyManager.serverUrl}/${keyManager.tokenContext}/introspect`,
+            ...keyManager.basic,
+            maxAgeMs: keyManager.introspectionMaxAgeMs,
+            issuer: keyManager.issuer,
+            timeoutMs: keyManager.timeoutMs,
+          },
+        }),
+    http,
+    revocations,
+    log,
+    clockSkewMs: config.server.clockSkewMs,
+    longestTokenLifeMs: config.revocation.longestTokenLifeMs,
+    cache: tokenCache,
+  });
+}
+
+async function issuerOptions(issuer: IssuerConfig, trust: Trust): Promise<IssuerOptions> {
+  const { keys, algorithms, ...rules } = issuer;
+  const common = { ...rules, ...(algorithms.length === 0 ? {} : { algorithms }) };
+  switch (keys.kind) {
+    case 'alias':
+      return { ...common, keys: { kind: 'certificate', pem: trust.certificate(keys.alias) } };
+    case 'pem':
+      return { ...common, keys: { kind: 'certificate', pem: await readPem(keys.path) } };
+    case 'jwks':
+      return { ...common, keys: { kind: 'jwks', url: keys.url } };
+  }
+}
+
+function gatewayOptions(
+  { config, artifact, log }: ServerOptions,
+  trust: Trust,
+  authenticator: Authenticator,
+  ready: () => boolean,
+): GatewayOptions {
+  const { listeners, limits, server, httpClients, keyManager, auth } = config;
+  const { host } = listeners;
+  const tls = trust.listener;
+  const open: ListenerOptions[] = [
+    { kind: 'token', host, port: listeners.tokenPort, tls },
+    { kind: 'http', host, port: listeners.httpPort },
+    { kind: 'https', host, port: listeners.httpsPort, tls, http2: listeners.http2 },
+  ];
+  return {
+    listeners: open,
+    apis: artifact.apis,
+    authenticator,
+    ready,
+    log,
+    filter: artifact.filter,
+    keyManager,
+    upstream: {
+      ca: trust.ca,
+      verifyHostname: httpClients.verifyHostname,
+      disableSslVerification: httpClients.disableSslVerification,
+      connectTimeoutMs: httpClients.connectTimeoutMs,
+      headersTimeoutMs: httpClients.headersTimeoutMs,
+      idleBodyTimeoutMs: httpClients.bodyIdleTimeoutMs,
+      maxHeaderSize: httpClients.maxResponseHeaderBytes,
+      ...(httpClients.maxConnections === undefined
+        ? {}
+        : { maxActive: httpClients.maxConnections }),
+    },
+    timeouts: {
+      headersMs: listeners.headersTimeoutMs,
+      keepAliveMs: listeners.keepAliveTimeoutMs,
+    },
+    limits: {
+      maxUriLength: limits.maxUriBytes,
+      maxHeaderSize: limits.maxHeaderBytes,
+      maxBodySize: limits.maxBodyBytes ?? -1,
+    },
+    trustedProxies: server.trustedProxies,
+    authorizationHeader: auth.header,
+    removeAuthHeader: auth.removeHeader,
+    ...(server.header === '' ? {} : { serverHeader: server.header }),
+    headerRules: server.headerRules.map(({ name, preserve, value }) => ({
+      name,
+      preserve,
+      override: value,
+    })),
+    keepAlive: listeners.keepAlive,
+  };
+}
+
+/** WSO2's start lines, the runtime's without time and level, as what watches for them expects. */
+function sayListeners(bound: readonly Bound[], log: LogWriter): void {
+  for (const { kind, host, port } of bound) {
+    const protocol = kind === 'http' ? 'HTTP/WS' : 'HTTPS/WSS';
+    log.plain(`[ballerina/http] started ${protocol} listener ${host}:${port}`);
+    if (kind !== 'token')
+      log.info('APIGatewayListener', `${kind.toUpperCase()} listener is active on port ${port}`);
+  }
+}

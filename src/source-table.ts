@@ -1,0 +1,90 @@
+import type { SourceConfig } from './config/config.ts';
+import { OperatorError } from './errors.ts';
+import type { RevocationExtension } from './extension.ts';
+import type { Log } from './log.ts';
+import type { HttpClient, HttpClientOptions } from './net/http-client.ts';
+import type { RevocationSource } from './revocation/source.ts';
+import { loadKeyStore } from './tls/key-store.ts';
+import { loadTrustStore } from './tls/trust-store.ts';
+
+/** What sources are made with. */
+export interface SourceContext {
+  readonly log: Log;
+  /** PEM certificates that brokers are checked against, where their URL names no trust store. */
+  readonly ca: readonly string[];
+  /** For sources that show no client certificate. */
+  readonly http: HttpClient;
+  /** Another client, with a client certificate; closed by whoever closes `http`. */
+  readonly httpWith: (certificate: Pick<HttpClientOptions, 'cert' | 'key'>) => HttpClient;
+  /** The artifact's `token_revocation_extension`, if it has one. */
+  readonly extension: RevocationExtension | undefined;
+  /** Asks every store for a whole new read. */
+  readonly rereadStores: () => void;
+}
+
+type Maker<T extends SourceConfig['type']> = (
+  config: Extract<SourceConfig, { type: T }>,
+  context: SourceContext,
+) => Promise<RevocationSource>;
+
+/** The sources there are. Each is loaded when one of its type is configured, and can be deleted with its line here. */
+const MAKERS: { readonly [T in SourceConfig['type']]: Maker<T> } = {
+  amqp: async (config, { log, ca, rereadStores }) => {
+    const { createAmqpSource } = await import('./sources/amqp.ts');
+    return createAmqpSource(
+      {
+        name: config.name,
+        providerUrl: config.url,
+        topic: config.topic,
+        username: config.username,
+        password: config.password,
+        ca,
+        loadTrust: async (path, password) => (await loadTrustStore(path, password ?? '')).pem,
+        loadKeyPair: (path, password, alias) => loadKeyStore(path, password ?? '', alias),
+        onReloadHint: rereadStores,
+      },
+      log,
+    );
+  },
+  'event-hub': async (config, { log, http }) => {
+    const { createEventHubSource } = await import('./sources/event-hub.ts');
+    return createEventHubSource({ ...config, http, log });
+  },
+  etcd: async (config, context) => {
+    const { createEtcdSource } = await import('./sources/etcd.ts');
+    const { http } = await clientFor(config, context);
+    return createEtcdSource({ ...config, http, log: context.log });
+  },
+  'event-stream': async (config, context) => {
+    const { createEventStreamSource } = await import('./sources/event-stream.ts');
+    const { http, hasClientCertificate } = await clientFor(config, context);
+    return createEventStreamSource({ ...config, http, hasClientCertificate, log: context.log });
+  },
+  extension: async (config, { log, extension }) => {
+    if (extension === undefined)
+      throw new OperatorError(
+        'ERR_EXTENSION_MISSING',
+        `tokenRevocationConfig: type "${config.extensionType}" asks for extensions/token_revocation_extension.ts, and the artifact has none. Write it and build the project again, or use "default", "etcd" or "event-stream"`,
+      );
+    const { createExtensionSource } = await import('./sources/extension.ts');
+    return createExtensionSource({ name: config.name, extension, config: config.section, log });
+  },
+};
+
+async function clientFor(
+  { clientKeyStore }: Extract<SourceConfig, { type: 'etcd' | 'event-stream' }>,
+  context: SourceContext,
+): Promise<{ http: HttpClient; hasClientCertificate: boolean }> {
+  if (clientKeyStore === undefined) return { http: context.http, hasClientCertificate: false };
+  const { key, cert } = await loadKeyStore(clientKeyStore.path, clientKeyStore.password);
+  return { http: context.httpWith({ key, cert }), hasClientCertificate: true };
+}
+
+/** Makes one configured source. @throws OperatorError when it cannot work as it is configured */
+export function createSource<T extends SourceConfig['type']>(
+  config: Extract<SourceConfig, { type: T }>,
+  context: SourceContext,
+): Promise<RevocationSource> {
+  const make: Maker<T> = MAKERS[config.type as T];
+  return make(config, context);
+}

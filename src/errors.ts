@@ -195,6 +195,7 @@ export const OPERATOR_ERRORS = {
   ERR_CONFIG_FLAG: 'Write overrides as `--section.key=value`.',
   ERR_ISSUER_KEY:
     'Give the issuer a certificate or public key in PEM (RSA of 2,048 bits or more, P-256, P-384, P-521 or Ed25519), or a jwksURL.',
+  ERR_INTROSPECTION: 'Give the introspection endpoint as an absolute URL (keyManager.serverUrl).',
   ERR_ISSUER_TWICE: 'Name each issuer in one [[jwtTokenConfig]] only.',
   ERR_ISSUER_ALGORITHM:
     'Use RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA.',

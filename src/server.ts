@@ -239,6 +239,7 @@ function gatewayOptions(
       maxUriLength: limits.maxUriBytes,
       maxHeaderSize: limits.maxHeaderBytes,
       maxBodySize: limits.maxBodyBytes ?? -1,
+      maxPipelined: limits.maxPipelined,
     },
     trustedProxies: server.trustedProxies,
     authorizationHeader: auth.header,

@@ -67,7 +67,13 @@ const MAKERS: { readonly [T in SourceConfig['type']]: Maker<T> } = {
         `tokenRevocationConfig: type "${config.extensionType}" asks for extensions/token_revocation_extension.ts, and the artifact has none. Write it and build the project again, or use "default", "etcd" or "event-stream"`,
       );
     const { createExtensionSource } = await import('./sources/extension.ts');
-    return createExtensionSource({ name: config.name, extension, config: config.section, log });
+    return createExtensionSource({
+      name: config.name,
+      extension,
+      config: config.section,
+      log,
+      reconcileIntervalMs: config.reconcileIntervalMs,
+    });
   },
 };
 

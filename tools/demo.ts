@@ -172,7 +172,7 @@ async function tell(stage: Stage): Promise<() => Promise<void>> {
   );
   stage.programs.push(gatewayProgram);
   await gatewayProgram.said(/HTTPS listener is active/);
-  const ca = join(home, 'security/ca.pem');
+  const ca = join(home, 'security/local-ca.pem');
   stage.client = createHttpClient({ ca: [readFileSync(ca, 'utf8')] });
   await untilReady(stage.client, gateway);
   indent(gatewayProgram);

@@ -1,0 +1,260 @@
+import type { LogLevel } from '../log.ts';
+
+/**
+ * The configuration as the rest of the gateway reads it: checked, complete and frozen. Every duration is milliseconds and every size is
+ * bytes, and the field's name says so. `schema.ts` holds the keys of micro-gw.conf and their defaults; `assemble.ts` joins the two.
+ */
+export interface MgwConfig {
+  /** Absolute path: `MGW_HOME`, what `${mgw-runtime.home}` stands for. */
+  readonly home: string;
+  readonly listeners: ListenersConfig;
+  readonly limits: RequestLimits;
+  readonly server: ServerConfig;
+  readonly auth: AuthConfig;
+  readonly tokenCache: TokenCacheConfig;
+  readonly keyManager: KeyManagerConfig;
+  readonly revocation: RevocationConfig;
+  readonly httpClients: HttpClientsConfig;
+  readonly log: LogConfig;
+}
+
+/** A key store or trust store: PKCS12, JKS or PEM. PEM takes no notice of the password. */
+export interface StoreConfig {
+  /** Absolute path. */
+  readonly path: string;
+  readonly password: string;
+}
+
+export interface ListenersConfig {
+  /** Address that all listeners bind. */
+  readonly host: string;
+  /** 0 takes any free port; so do the two below. */
+  readonly httpPort: number;
+  readonly httpsPort: number;
+  readonly tokenPort: number;
+  /** HTTP/2 on the HTTPS listener of the APIs. */
+  readonly http2: boolean;
+  /** False (`keepAlive = "NEVER"`): every connection is closed after its first answer. */
+  readonly keepAlive: boolean;
+  /** Absent: a certificate of the local CA is made. */
+  readonly keyStore: StoreConfig | undefined;
+  /** Absent: the default trust store under `home`. */
+  readonly trustStore: StoreConfig | undefined;
+  /** How long a client may take to send a request head. */
+  readonly headersTimeoutMs: number;
+  /** How long a kept-alive connection may stay without a request. */
+  readonly keepAliveTimeoutMs: number;
+}
+
+export interface RequestLimits {
+  /** Bytes of the request target; above it 414. */
+  readonly maxUriBytes: number;
+  /** Bytes of all header fields; above it 431. */
+  readonly maxHeaderBytes: number;
+  /** Bytes of a request body; above it 413. Absent: no limit. */
+  readonly maxBodyBytes: number | undefined;
+  /** Requests of one HTTP/1.1 connection that may wait for their turn. */
+  readonly maxPipelined: number;
+}
+
+export interface ServerConfig {
+  /** `Server` field of every answer that the gateway makes. */
+  readonly header: string;
+  readonly headerRules: readonly HeaderRule[];
+  /** IP addresses and CIDR blocks whose `X-Forwarded-*` is believed. */
+  readonly trustedProxies: readonly string[];
+  /** Tolerance between this clock and a token issuer's. */
+  readonly clockSkewMs: number;
+  /** How long requests in flight may go on after SIGTERM. */
+  readonly drainTimeoutMs: number;
+}
+
+/** One `[[server.headerConf]]`. */
+export interface HeaderRule {
+  /** As written; header names compare without case. */
+  readonly name: string;
+  /** True: leave what is there; false: replace it. */
+  readonly preserve: boolean;
+  readonly value: string;
+}
+
+export interface AuthConfig {
+  /** Name of the header that carries the credentials. */
+  readonly header: string;
+  /** False: the header goes on to the upstream. */
+  readonly removeHeader: boolean;
+  /** At least one, each with another `issuer`. */
+  readonly issuers: readonly IssuerConfig[];
+}
+
+/** Signature algorithms that an issuer may be confined to (RFC 7518 section 3.1, RFC 8037). */
+export type SignatureAlgorithm =
+  | 'RS256'
+  | 'RS384'
+  | 'RS512'
+  | 'PS256'
+  | 'PS384'
+  | 'PS512'
+  | 'ES256'
+  | 'ES384'
+  | 'ES512'
+  | 'EdDSA';
+
+/** Where the verification keys of an issuer are. */
+export type IssuerKeys =
+  | { readonly kind: 'alias'; readonly alias: string }
+  | { readonly kind: 'pem'; readonly path: string }
+  | {
+      readonly kind: 'jwks';
+      readonly url: string;
+      /** How often the set is fetched in the background; the same for every issuer. */
+      readonly refreshIntervalMs: number;
+      /** How long keys stay in use when the set cannot be fetched; the same for every issuer. */
+      readonly maxStaleMs: number;
+    };
+
+/** One `[[jwtTokenConfig]]`. */
+export interface IssuerConfig {
+  readonly issuer: string;
+  /** Empty: `aud` is not compared (`requireAud` still asks that there is one). */
+  readonly audience: readonly string[];
+  readonly keys: IssuerKeys;
+  /** For keys without `alg`. Empty: RS256 for RSA, the curve's for EC, EdDSA for OKP. */
+  readonly algorithms: readonly SignatureAlgorithm[];
+  readonly requireSub: boolean;
+  readonly requireAud: boolean;
+  readonly requireExp: boolean;
+  readonly requireJti: boolean;
+  /** Claim that names the calling client. Absent: `client_id`, then `azp`, then `consumerKey`. */
+  readonly consumerKeyClaim?: string;
+}
+
+/** Tokens whose signature was checked, or that were introspected, once. */
+export interface TokenCacheConfig {
+  /** 0: nothing is cached. */
+  readonly maxEntries: number;
+  readonly maxAgeMs: number;
+}
+
+export interface Credentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+export interface KeyManagerConfig {
+  /** Base URL, no slash at its end. */
+  readonly serverUrl: string;
+  /** No slash at either end. Introspection is at `serverUrl/tokenContext/introspect`. */
+  readonly tokenContext: string;
+  /** Issuer of opaque tokens, for sources that are confined by `issuers`. */
+  readonly issuer: string;
+  /** HTTP Basic for introspection. Absent: opaque tokens are refused. */
+  readonly basic: Credentials | undefined;
+  /** An introspection answer is used again for this long at most, and never past the token's `exp`. */
+  readonly introspectionMaxAgeMs: number;
+  /** Deadline of one introspection call. */
+  readonly timeoutMs: number;
+}
+
+export interface RevocationConfig {
+  /** What a secured call gets while revocations are not known yet: `deny` is 503. */
+  readonly whenUnknown: 'deny' | 'allow';
+  /** Cap of every revocation, and of every admitted token's life. */
+  readonly longestTokenLifeMs: number;
+  /** Enabled sources only; names are unique. */
+  readonly sources: readonly SourceConfig[];
+}
+
+/** How a source's bare lifetimes are read; the same words as in the room revocation. */
+export type SourceTtlUnit =
+  | 'auto'
+  | 'seconds'
+  | 'milliseconds'
+  | 'epochSeconds'
+  | 'epochMilliseconds';
+
+interface SourceCore {
+  /** `realtime`, `persistent`, or the name in `[[tokenRevocationConfig.sources]]`. */
+  readonly name: string;
+  readonly ttlUnit: SourceTtlUnit;
+  /** Issuers whose tokens its events may deny. Absent: every issuer's. */
+  readonly issuers: readonly string[] | undefined;
+}
+
+/** A JMS topic over AMQP 0-9-1. */
+export interface AmqpSourceConfig extends SourceCore {
+  readonly type: 'amqp';
+  /** JMS connection URL. Holds a password: never print it. */
+  readonly url: string;
+  readonly topic: string;
+  /** Wins over the URL's, when not empty. */
+  readonly username: string;
+  readonly password: string;
+}
+
+/** WSO2's `GET <url>/revokedjwt`. */
+export interface EventHubSourceConfig extends SourceCore {
+  readonly type: 'event-hub';
+  /** Base URL, no slash at its end. */
+  readonly url: string;
+  readonly credentials: Credentials | undefined;
+  readonly reconcileIntervalMs: number;
+}
+
+export interface EtcdSourceConfig extends SourceCore {
+  readonly type: 'etcd';
+  /** One URL per endpoint, path included as written: the path says which API and which prefix. */
+  readonly urls: readonly string[];
+  readonly credentials: Credentials | undefined;
+  readonly clientKeyStore: StoreConfig | undefined;
+  readonly reconcileIntervalMs: number;
+}
+
+/** Snapshot and server-sent events of a Portcullis token service. Has credentials or a client key store. */
+export interface EventStreamSourceConfig extends SourceCore {
+  readonly type: 'event-stream';
+  readonly url: string;
+  readonly credentials: Credentials | undefined;
+  readonly clientKeyStore: StoreConfig | undefined;
+  readonly reconcileIntervalMs: number;
+}
+
+/** `extensions/token_revocation_extension.ts`. */
+export interface ExtensionSourceConfig extends SourceCore {
+  readonly type: 'extension';
+  /** The word that the operator wrote as `type`. */
+  readonly extensionType: string;
+  /** All of `[tokenRevocationConfig.persistent]` as written, own keys included, placeholders replaced. */
+  readonly section: Readonly<Record<string, unknown>>;
+  /** An extension that returns after a whole read is called again after this. */
+  readonly reconcileIntervalMs: number;
+}
+
+export type SourceConfig =
+  | AmqpSourceConfig
+  | EventHubSourceConfig
+  | EtcdSourceConfig
+  | EventStreamSourceConfig
+  | ExtensionSourceConfig;
+
+/** Outgoing connections: to upstreams, and the gateway's own calls. */
+export interface HttpClientsConfig {
+  readonly verifyHostname: boolean;
+  /** True switches certificate checks off everywhere: warn at every start. */
+  readonly disableSslVerification: boolean;
+  /** Deadline to connect, TLS included. */
+  readonly connectTimeoutMs: number;
+  /** From the request's end to the head of the upstream's answer. */
+  readonly headersTimeoutMs: number;
+  /** Longest silence within a body, either way. */
+  readonly bodyIdleTimeoutMs: number;
+  /** Calls to one upstream at one time. Absent: the data plane's own bound. */
+  readonly maxConnections: number | undefined;
+  /** Bytes of an upstream's answer head. */
+  readonly maxResponseHeaderBytes: number;
+}
+
+export interface LogConfig {
+  readonly level: LogLevel;
+  readonly format: 'text' | 'json';
+}

@@ -1,0 +1,36 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { nearestKey, nearestTable } from '../../src/config/catalogue.ts';
+import { nearest } from '../../src/config/nearest.ts';
+
+test('a mistyped word finds the one that was meant', () => {
+  const words = ['etcd', 'default', 'event-stream'];
+  for (const [word, meant] of [
+    ['ectd', 'etcd'],
+    ['ETCD', 'etcd'],
+    ['defalt', 'default'],
+    ['event_stream', 'event-stream'],
+    ['redis', undefined],
+    ['x'.repeat(10_000), undefined],
+    ['', undefined],
+  ] as const)
+    assert.equal(nearest(word, words), meant, word);
+});
+
+test('a key is looked for in its own table, then under its name elsewhere, then anywhere', () => {
+  for (const [key, meant] of [
+    ['listenerConfig.keystorePath', 'listenerConfig.keyStorePath'],
+    ['tokenRevocationConfig.sources.0.usrname', 'tokenRevocationConfig.sources.username'],
+    ['httpPort', 'listenerConfig.httpPort'],
+    ['server.trustStorePath', 'listenerConfig.trustStorePath'],
+    ['b7a.loglevel', 'b7a.log.level'],
+    ['tokenRevocationConfig.persistent.foo', undefined],
+    ['entirely.different', undefined],
+  ] as const)
+    assert.equal(nearestKey(key.split('.')), meant, key);
+  assert.equal(nearestTable(['listnerConfig']), 'listenerConfig');
+  assert.equal(
+    nearestTable(['tokenRevocationConfig', 'source', '0']),
+    'tokenRevocationConfig.sources',
+  );
+});

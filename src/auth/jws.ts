@@ -1,0 +1,106 @@
+import { verifySignature } from './algorithm.ts';
+import { decodeBase64url, stripPadding } from './base64url.ts';
+import type { VerificationKey } from './key-ring.ts';
+import { invalidToken } from './refusal.ts';
+import { isJsonObject, member, parseJsonObject } from './strict-json.ts';
+
+/** A JWS in compact serialisation (RFC 7515 section 7.1), decoded and canonical, not verified. */
+export interface Jws {
+  readonly algorithm: string;
+  readonly kid: string | undefined;
+  readonly typ: string | undefined;
+  /** First two parts and their dot, without padding. */
+  readonly signingInput: string;
+  /** The whole token without padding: its one spelling. */
+  readonly canonical: string;
+  /** The signing input as presented, where it was padded: WSO2 signs its padded spelling. */
+  readonly paddedInput: string | undefined;
+  readonly payload: Buffer;
+  readonly signature: Buffer;
+}
+
+/** What a token's text is, before anything in it is checked. */
+type TokenShape = 'jws' | 'opaque' | 'other-jose';
+
+/** The token without the padding of its three parts, if it has three and each is padded as it may be; else the token as it is. */
+export function withoutPadding(token: string): string {
+  if (!token.includes('=')) return token;
+  const parts = token.split('.', 4);
+  const bare = parts.map(stripPadding).filter((part) => part !== undefined);
+  return parts.length === 3 && bare.length === 3 ? bare.join('.') : token;
+}
+
+/**
+ * Tells JWTs from opaque tokens. Two dots, and a first part that decodes to a JSON object with `alg`, make a JWT. This decodes as
+ * leniently as the laxest reader would: a misspelt JWT must be refused as one, and not go to introspection, where a laxer reader might
+ * take it for good under a spelling that no revocation names. With another number of dots it is encrypted or some other JOSE object
+ * (RFC 7516), which is refused too.
+ */
+export function tokenShape(token: string): TokenShape {
+  const end = token.indexOf('.');
+  if (end === -1) return 'opaque';
+  const text = Buffer.from(token.slice(0, end), 'base64url').toString('utf8');
+  if (!/^[\s\uFEFF]*\{/.test(text)) return 'opaque';
+  let header: unknown;
+  try {
+    header = JSON.parse(text.replace(/^\uFEFF/, ''));
+  } catch {
+    return 'jws';
+  }
+  if (!isJsonObject(header) || member(header, 'alg') === undefined) return 'opaque';
+  return token.split('.', 4).length === 3 ? 'jws' : 'other-jose';
+}
+
+/**
+ * Decodes a compact JWS strictly: three parts, each in canonical base64url, except that exactly the padding its length calls for is
+ * taken away; a header without two readings; nothing critical (RFC 7515 section 4.1.11: we understand no extension) and `b64` not
+ * turned off (RFC 7797). Keys and key addresses in the header (`jwk`, `jku`, `x5c`, `x5u`) are not looked at.
+ * @throws GatewayFault 401
+ */
+export function decodeJws(token: string): Jws {
+  const [header, payload, signature, more] = token.split('.', 4).map(stripPadding);
+  if (
+    header === undefined ||
+    payload === undefined ||
+    signature === undefined ||
+    more !== undefined
+  )
+    throw invalidToken('not three parts, or padded otherwise than their length calls for');
+  const headerBytes = decodeBase64url(header);
+  const payloadBytes = decodeBase64url(payload);
+  const signatureBytes = decodeBase64url(signature);
+  if (headerBytes === undefined || payloadBytes === undefined || signatureBytes === undefined)
+    throw invalidToken('a part is not canonical base64url');
+  const fields = parseJsonObject(headerBytes);
+  if (fields === undefined) throw invalidToken('the header is not one unambiguous JSON object');
+  const algorithm = member(fields, 'alg');
+  const kid = member(fields, 'kid');
+  const typ = member(fields, 'typ');
+  if (typeof algorithm !== 'string') throw invalidToken('alg is not a string');
+  if (kid !== undefined && typeof kid !== 'string') throw invalidToken('kid is not a string');
+  if (typ !== undefined && typeof typ !== 'string') throw invalidToken('typ is not a string');
+  if (member(fields, 'crit') !== undefined) throw invalidToken('the header has critical fields');
+  if (member(fields, 'b64') !== undefined) throw invalidToken('the header has b64');
+  const signingInput = `${header}.${payload}`;
+  const presentedInput = token.slice(0, token.lastIndexOf('.'));
+  return {
+    algorithm,
+    kid,
+    typ,
+    signingInput,
+    canonical: `${signingInput}.${signature}`,
+    paddedInput: presentedInput === signingInput ? undefined : presentedInput,
+    payload: payloadBytes,
+    signature: signatureBytes,
+  };
+}
+
+/** Whether the key made the signature, over the spelling that the RFC asks for or over the padded one that was presented. */
+export function isSignedBy(jws: Jws, key: VerificationKey): boolean {
+  if (!key.algorithms.has(jws.algorithm)) return false;
+  const { algorithm, signature, paddedInput } = jws;
+  return (
+    verifySignature(algorithm, key.key, jws.signingInput, signature) ||
+    (paddedInput !== undefined && verifySignature(algorithm, key.key, paddedInput, signature))
+  );
+}

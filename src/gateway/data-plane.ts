@@ -1,0 +1,29 @@
+import type { Authenticator } from '../auth/authenticate.ts';
+import type { ExtensionFilter } from '../extension.ts';
+import type { Log } from '../log.ts';
+import type { TrustedProxies } from './client-address.ts';
+import type { Routes } from './routes.ts';
+import type { HeaderPolicy } from './headers.ts';
+import type { Observer } from './observe.ts';
+import type { Limits } from './options.ts';
+import type { Endpoints } from './upstream.ts';
+
+/** What every request of one gateway shares. `routes` is replaced whole; nothing else changes but `draining`. */
+export interface DataPlane {
+  routes: Routes;
+  /** The gateway is closing: connections end with their current response. */
+  draining: boolean;
+  readonly authenticator: Authenticator;
+  readonly ready: () => boolean;
+  readonly filter: ExtensionFilter | undefined;
+  readonly keyManager: Endpoints | undefined;
+  readonly policy: HeaderPolicy;
+  readonly limits: Limits;
+  readonly trustedProxies: TrustedProxies;
+  /** Milliseconds; see {@link UpstreamOptions.idleBodyTimeoutMs}. */
+  readonly idleBodyTimeoutMs: number;
+  readonly realm: string;
+  readonly keepAlive: boolean;
+  readonly observer: Observer;
+  readonly log: Log;
+}

@@ -1,0 +1,254 @@
+import { randomUUID } from 'node:crypto';
+import { IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  constants,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type OutgoingHttpHeaders,
+} from 'node:http2';
+import type { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
+import type { Log } from '../log.ts';
+import type { Connection } from './connection.ts';
+import type { DataPlane } from './data-plane.ts';
+import { filterHead } from './filter.ts';
+import type { RequestHead } from './headers.ts';
+import type { Outcome } from './observe.ts';
+import type { ListenerOptions } from './options.ts';
+import type { Operation } from './routes.ts';
+
+/** Where a request came in. */
+export interface Site {
+  readonly kind: ListenerOptions['kind'];
+  readonly scheme: 'http' | 'https';
+}
+
+/** Unread request bodies are read on, so that the client sees the answer, up to this many bytes and milliseconds. */
+const DISCARD_BYTES = 256 * 1024;
+const DISCARD_MS = 5_000;
+
+/** One request and its response, over HTTP/1.1 or HTTP/2. Whoever answers first has answered; later answers are ignored. */
+export class Exchange {
+  readonly id = randomUUID();
+  readonly plane: DataPlane;
+  readonly site: Site;
+  readonly connection: Connection;
+  readonly request: IncomingMessage | Http2ServerRequest;
+  readonly method: string;
+  /** Path and query. */
+  target: string;
+  /** The header fields, once read. */
+  head: RequestHead | undefined;
+  operation: Operation | undefined;
+  /** Status of the answer; 0 until there is one. */
+  status = 0;
+  /** Until there is an end, the client might still leave. */
+  outcome: Outcome = 'aborted';
+  /** Milliseconds; only kept for the DEBUG line. */
+  readonly startedAt: number;
+  /** True when the client waits for `100 Continue` before it sends its body. */
+  readonly expectsContinue: boolean;
+  /** Called when nobody waits for the upstream any more: the client left, a deadline passed, or another answer was given. */
+  onGone: (() => void) | undefined;
+  /** The connection is to be closed with this response. */
+  closeAfter = false;
+  /** The gateway's own endpoints pass no filter. */
+  unfiltered = false;
+  readonly #response: ServerResponse | Http2ServerResponse;
+  #answered = false;
+  #ended = false;
+  #closed = false;
+  #stall: NodeJS.Timeout | undefined;
+
+  constructor(
+    plane: DataPlane,
+    site: Site,
+    connection: Connection,
+    request: IncomingMessage | Http2ServerRequest,
+    response: ServerResponse | Http2ServerResponse,
+    expectsContinue: boolean,
+    onClosed: (exchange: Exchange) => void,
+  ) {
+    this.plane = plane;
+    this.site = site;
+    this.connection = connection;
+    this.request = request;
+    this.#response = response;
+    this.method = request.method ?? '';
+    this.target = request.url ?? '';
+    this.expectsContinue = expectsContinue;
+    this.startedAt = plane.log.debugEnabled ? performance.now() : 0;
+    plane.observer.begin();
+    response.on('close', () => {
+      this.#closed = true;
+      clearTimeout(this.#stall);
+      if (!this.#ended) this.#letGo();
+      plane.observer.end(this);
+      onClosed(this);
+    });
+  }
+
+  get log(): Log {
+    return this.plane.log;
+  }
+
+  get http2(): boolean {
+    return !(this.request instanceof IncomingMessage);
+  }
+
+  /** Someone has answered, or nobody is left to answer to. */
+  get answered(): boolean {
+    return this.#answered || this.#closed;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** HTTP/2 only: a body may follow. */
+  get openStream(): boolean {
+    return this.http2 && !(this.request as Http2ServerRequest).stream.endAfterHeaders;
+  }
+
+  /** For the log: method and path without the query, and without segments long enough to be a token. */
+  describe(): string {
+    const query = this.target.indexOf('?');
+    const path = (query === -1 ? this.target : this.target.slice(0, query)).slice(0, 512);
+    return `${this.method} ${path.replaceAll(/[^/]{65,}/g, '...')}`;
+  }
+
+  /**
+   * Sends the head of the answer, through the extension's `filterResponse` where there is one. The promise that is returned while that
+   * one is asynchronous never rejects.
+   * @param fields name and value, alternating
+   */
+  begin(status: number, fields: string[]): void | Promise<void> {
+    if (this.answered) return;
+    this.#answered = true;
+    if (this.plane.filter?.filterResponse === undefined || this.unfiltered) {
+      this.#writeHead(status, fields);
+      return;
+    }
+    return filterHead(this.plane.filter, this, status, fields, (finalStatus, finalFields) => {
+      if (!this.#closed) this.#writeHead(finalStatus, finalFields);
+    });
+  }
+
+  /** A whole answer of the gateway's own. */
+  answer(status: number, fields: string[], body: string, outcome: Outcome): void {
+    if (this.answered) return;
+    this.#letGo();
+    this.outcome = outcome;
+    const { serverHeader } = this.plane.policy;
+    if (serverHeader !== undefined) fields.push('Server', serverHeader);
+    if (status !== 204 && status !== 304) {
+      fields.push('Content-Length', String(Buffer.byteLength(body)));
+    }
+    const sent = this.begin(status, fields);
+    if (sent === undefined) this.end(body);
+    else void sent.then(() => this.end(body));
+  }
+
+  /** False: wait for {@link onceDrained}. */
+  write(chunk: Uint8Array): boolean {
+    return (this.#response as Writable).write(chunk);
+  }
+
+  /** Calls back when the client has taken what was written; a client that takes nothing for the idle time is cut off. */
+  onceDrained(callback: () => void): void {
+    this.#watchReader();
+    (this.#response as Writable).once('drain', () => {
+      clearTimeout(this.#stall);
+      callback();
+    });
+  }
+
+  end(body?: Uint8Array | string): void {
+    if (this.#ended || this.#closed) return;
+    this.#ended = true;
+    if (body === undefined || body.length === 0 || this.method === 'HEAD') this.#response.end();
+    else this.#response.end(body);
+    const socket = this.http2
+      ? (this.#response as Http2ServerResponse).stream
+      : this.request.socket;
+    if (socket.writableLength > 0) this.#watchReader();
+    if (this.head?.hasBody !== false && !this.request.complete) this.#discardRest();
+  }
+
+  /** Ends the response so that no client can take it for a whole one: a reset, never a clean end. */
+  breakOff(outcome: Outcome): void {
+    if (this.#closed) return;
+    this.outcome = outcome;
+    if (this.http2) {
+      (this.request as Http2ServerRequest).stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    } else if (this.site.scheme === 'http') {
+      this.request.socket.resetAndDestroy();
+    } else {
+      this.request.socket.destroy(); // without close_notify
+    }
+  }
+
+  /** Tells a client that expects it to send its body. */
+  continue(): void {
+    if (this.expectsContinue && !this.answered) this.#response.writeContinue();
+  }
+
+  #letGo(): void {
+    const { onGone } = this;
+    this.onGone = undefined;
+    onGone?.();
+  }
+
+  #writeHead(status: number, fields: string[]): void {
+    this.status = status;
+    if (this.http2) {
+      (this.#response as Http2ServerResponse).writeHead(status, http2Fields(fields));
+      return;
+    }
+    if (this.closeAfter || this.plane.draining || !this.plane.keepAlive) {
+      fields.push('Connection', 'close');
+    }
+    (this.#response as ServerResponse).writeHead(status, fields);
+  }
+
+  #watchReader(): void {
+    clearTimeout(this.#stall);
+    this.#stall = setTimeout(() => this.breakOff('aborted'), this.plane.idleBodyTimeoutMs);
+  }
+
+  /** Closing at once would reset the connection under an answer that is still on its way (RFC 9112 section 9.6). */
+  #discardRest(): void {
+    if (this.http2) {
+      const { stream } = this.request as Http2ServerRequest;
+      stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR));
+      return;
+    }
+    const socket: Socket = this.request.socket;
+    const { request } = this;
+    let left = DISCARD_BYTES;
+    const timer = setTimeout(() => socket.destroy(), DISCARD_MS);
+    request.on('data', (chunk: Buffer) => {
+      left -= chunk.length;
+      if (left < 0) socket.destroy();
+    });
+    request.on('close', () => clearTimeout(timer));
+    request.on('end', () => clearTimeout(timer));
+    request.resume();
+  }
+}
+
+function http2Fields(fields: readonly string[]): OutgoingHttpHeaders {
+  const headers: Record<string, string | string[]> = Object.create(null) as Record<string, string>;
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = (fields[index] ?? '').toLowerCase();
+    const value = fields[index + 1] ?? '';
+    const earlier = headers[name];
+    headers[name] =
+      earlier === undefined
+        ? value
+        : Array.isArray(earlier)
+          ? [...earlier, value]
+          : [earlier, value];
+  }
+  return headers;
+}

@@ -1,0 +1,92 @@
+import type { Dispatcher } from 'undici';
+import { GatewayFault } from '../errors.ts';
+import type { Caller } from '../auth/caller.ts';
+import type { Exchange } from './exchange.ts';
+import { upstreamHeaders } from './headers.ts';
+import { offsetBelow } from './path.ts';
+import type { Operation } from './routes.ts';
+import { UpstreamCall } from './upstream-call.ts';
+import type { Endpoint } from './upstream.ts';
+
+/** A request as it is about to go upstream. */
+export interface Outgoing {
+  readonly endpoint: Endpoint;
+  /** Path and query at the upstream. */
+  readonly path: string;
+  /** Name and value, alternating: without host and framing. */
+  headers: string[];
+}
+
+/** Answers for a call that failed before its response began. */
+export type OnFailure = (exchange: Exchange, error: unknown) => void;
+
+/**
+ * Chooses the endpoint by the caller's key type and makes the upstream's request of the client's: the path below the API's base path is
+ * appended to the endpoint's, the query is kept, byte for byte.
+ * @throws GatewayFault `noProductionEndpoint`, `noSandboxEndpoint`
+ */
+export function prepare(
+  exchange: Exchange,
+  operation: Operation,
+  pathEnd: number,
+  caller: Caller | undefined,
+): Outgoing {
+  const sandbox = caller?.keyType === 'SANDBOX';
+  const endpoint = (sandbox ? operation.sandbox : operation.production)?.next();
+  if (endpoint === undefined) {
+    throw new GatewayFault(
+      sandbox ? 'noSandboxEndpoint' : 'noProductionEndpoint',
+      `the API has no ${sandbox ? 'sandbox' : 'production'} endpoint`,
+    );
+  }
+  const { target } = exchange;
+  const below = target.slice(offsetBelow(target, operation.baseDepth, pathEnd));
+  return outgoing(exchange, endpoint, below, !exchange.plane.policy.removeCredential);
+}
+
+/** @param below what follows the endpoint's own path: a path and query, a query, or nothing */
+export function outgoing(
+  exchange: Exchange,
+  endpoint: Endpoint,
+  below: string,
+  keepCredential: boolean,
+): Outgoing {
+  const { head, connection, site, plane } = exchange;
+  if (head === undefined) throw new Error('the request head was not read');
+  const joined = endpoint.prefix + below;
+  return {
+    endpoint,
+    path: joined.charCodeAt(0) === 0x2f ? joined : `/${joined}`,
+    headers: upstreamHeaders(head, connection.peer, site.scheme, plane.policy, keepCredential),
+  };
+}
+
+/**
+ * Sends a request upstream and streams both bodies. At most `maxActive` calls go to one origin at a time.
+ * @throws GatewayFault `serviceUnavailable`
+ */
+export function forward(
+  exchange: Exchange,
+  { endpoint, path, headers }: Outgoing,
+  onFailure: OnFailure,
+): void {
+  const { upstream } = endpoint;
+  const { head, method } = exchange;
+  if (upstream.active >= upstream.maxActive) {
+    throw new GatewayFault(
+      'serviceUnavailable',
+      `${upstream.origin} has ${upstream.active} calls`,
+      {
+        retryAfterSeconds: 1,
+      },
+    );
+  }
+  const hasBody = head?.hasBody === true;
+  if (hasBody) {
+    if (head.contentLength >= 0) headers.push('content-length', String(head.contentLength));
+    // A body where none is usual: some parsers leave it on the connection, so this one is not used again.
+    if (method === 'GET' || method === 'HEAD') exchange.closeAfter = true;
+  }
+  const options: Dispatcher.DispatchOptions = { method, path, headers };
+  new UpstreamCall(exchange, upstream, options, hasBody, onFailure).start();
+}

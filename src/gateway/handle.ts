@@ -1,0 +1,66 @@
+import type { Caller } from '../auth/caller.ts';
+import { answerBuiltIn } from './built-in.ts';
+import type { Exchange } from './exchange.ts';
+import { filterRequest } from './filter.ts';
+import { forward, type Outgoing, prepare } from './forward.ts';
+import { reject } from './reject.ts';
+import { readRequest } from './request.ts';
+import type { Operation } from './routes.ts';
+
+/** One request from its head to its answer. Nothing here waits unless authentication or an extension does. */
+export function handle(exchange: Exchange): void {
+  try {
+    const { plane } = exchange;
+    const { path, head } = readRequest(exchange); //                                             400, 413, 414, 431
+    if (answerBuiltIn(exchange, path)) return;
+    const operation = plane.routes.match(exchange.method, path.segments); //                     404, 405
+    exchange.operation = operation;
+    if (!operation.route.secured) {
+      admit(exchange, operation, path.end, undefined);
+      return;
+    }
+    const { scopes } = operation.route;
+    const caller = plane.authenticator.authenticate(head.credentials, scopes, exchange.id); //   401, 403, 503
+    if (caller instanceof Promise) {
+      caller
+        .then((known) => admit(exchange, operation, path.end, known))
+        .catch((error: unknown) => reject(exchange, error));
+    } else {
+      admit(exchange, operation, path.end, caller);
+    }
+  } catch (error) {
+    reject(exchange, error);
+  }
+}
+
+function admit(
+  exchange: Exchange,
+  operation: Operation,
+  pathEnd: number,
+  caller: Caller | undefined,
+): void {
+  if (exchange.answered) return; // the client left, or sent a malformed body, while the token was checked
+  const outgoing = prepare(exchange, operation, pathEnd, caller); //                             403
+  if (exchange.plane.filter?.filterRequest === undefined) {
+    forward(exchange, outgoing, reject); //                                                      502, 503, 504
+  } else {
+    filtered(exchange, outgoing, caller).catch((error: unknown) => reject(exchange, error));
+  }
+}
+
+async function filtered(
+  exchange: Exchange,
+  outgoing: Outgoing,
+  caller: Caller | undefined,
+): Promise<void> {
+  const { filter } = exchange.plane;
+  const answer =
+    filter === undefined ? undefined : await filterRequest(filter, exchange, outgoing, caller);
+  if (exchange.answered) return;
+  if (answer === undefined) {
+    forward(exchange, outgoing, reject);
+  } else {
+    const fields = Object.entries(answer.headers ?? {}).flat();
+    exchange.answer(answer.status, fields, answer.body ?? '', 'filtered');
+  }
+}

@@ -1,0 +1,245 @@
+import { GatewayFault } from '../errors.ts';
+import { type FieldKind, fieldKinds, lookAlike, nominated } from './header-names.ts';
+import type { HeaderRule } from './options.ts';
+
+/** What is said about all header fields once, at the start. */
+export interface HeaderPolicy {
+  readonly kinds: ReadonlyMap<string, FieldKind>;
+  readonly credentialName: string;
+  readonly removeCredential: boolean;
+  /** Name and value, alternating, that every upstream request gets from header rules. */
+  readonly requestOverrides: readonly string[];
+  /** Of answers made here. */
+  readonly serverHeader: string | undefined;
+  /** `Server` of the upstream is not passed on. */
+  readonly replaceServer: boolean;
+}
+
+export function headerPolicy(options: {
+  readonly authorizationHeader?: string | undefined;
+  readonly removeAuthHeader?: boolean | undefined;
+  readonly serverHeader?: string | undefined;
+  readonly headerRules?: readonly HeaderRule[] | undefined;
+}): HeaderPolicy {
+  const rules = options.headerRules ?? [];
+  const server = rules.find((rule) => rule.name.toLowerCase() === 'server');
+  const replaced = rules.filter((rule) => rule !== server && !rule.preserve);
+  const credentialName = (options.authorizationHeader ?? 'authorization').toLowerCase();
+  const serverHeader =
+    (options.serverHeader === '' ? undefined : options.serverHeader) ??
+    (server?.preserve === false ? server.override : undefined);
+  const kinds = fieldKinds(
+    credentialName,
+    replaced.map((rule) => rule.name.toLowerCase()),
+  );
+  return {
+    kinds,
+    credentialName,
+    removeCredential: options.removeAuthHeader ?? true,
+    requestOverrides: replaced
+      .map((rule) => ({ name: rule.name.toLowerCase(), value: rule.override }))
+      .flatMap(({ name, value }) => (kinds.get(name) === 'overridden' ? [name, value] : [])),
+    serverHeader,
+    replaceServer: serverHeader !== undefined && server?.preserve !== true,
+  };
+}
+
+/** A request's header fields, read once: framing, host, credentials, and what goes upstream. */
+export interface RequestHead {
+  /** End-to-end fields, name (lower case) and value alternating: without host, framing, credentials and forwarding fields. */
+  readonly fields: string[];
+  /** Every value of the credential header, in order. */
+  readonly credentials: readonly string[];
+  /** Empty only in HTTP/1.0. */
+  readonly host: string;
+  /** Bytes; -1 when not said. */
+  readonly contentLength: number;
+  readonly hasBody: boolean;
+  /** From a trusted peer. */
+  readonly forwardedFor: string | undefined;
+  readonly forwardedHost: string | undefined;
+  readonly forwardedProto: string | undefined;
+}
+
+/** RFC 3986 reg-name, IPv4 and bracketed IPv6 without user information. */
+const HOST = /^[A-Za-z0-9._~%!$&'()*+;=:[\]-]{1,255}$/;
+
+const MALFORMED = 'badRequest' as const;
+
+/**
+ * Reads and checks the header fields of one request.
+ *
+ * Framing is what RFC 9112 section 6 calls unambiguous and nothing else: at most one `Content-Length`, or `Transfer-Encoding` that is
+ * `chunked` alone in HTTP/1.1, and no field that a lenient upstream could take for one of them.
+ * @param raw name and value, alternating, as they came
+ * @param version `1.0`, `1.1` or `2.0`
+ * @param openStream HTTP/2: the client did not end the stream with the head
+ * @throws GatewayFault `badRequest`, `headersTooLarge`
+ */
+export function readHeaders(
+  raw: readonly string[],
+  version: string,
+  openStream: boolean,
+  policy: HeaderPolicy,
+  maxCount: number,
+  trusted: boolean,
+): RequestHead {
+  if (raw.length > maxCount * 2) {
+    throw new GatewayFault('headersTooLarge', 'too many header fields');
+  }
+  const fields: string[] = [];
+  const credentials: string[] = [];
+  let host: string | undefined;
+  let authority: string | undefined;
+  let length: string | undefined;
+  let coding: string | undefined;
+  let connection: string | undefined;
+  let cookie: string | undefined;
+  let forwardedFor: string | undefined;
+  let forwardedHost: string | undefined;
+  let forwardedProto: string | undefined;
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = (raw[index] ?? '').toLowerCase();
+    const value = raw[index + 1] ?? '';
+    const kind = policy.kinds.get(name);
+    switch (kind) {
+      case undefined:
+        if (name === ':authority') authority = value;
+        if (name.charCodeAt(0) === 0x3a || imitates(name, policy.kinds)) break;
+        fields.push(name, value);
+        break;
+      case 'host':
+        if (host !== undefined) throw new GatewayFault(MALFORMED, 'more than one Host');
+        host = value;
+        break;
+      case 'credential':
+        credentials.push(value);
+        break;
+      case 'contentLength':
+        if (length !== undefined) throw new GatewayFault(MALFORMED, 'more than one Content-Length');
+        length = value;
+        break;
+      case 'transferEncoding':
+        coding = coding === undefined ? value : `${coding}, ${value}`;
+        break;
+      case 'connection':
+        connection = connection === undefined ? value : `${connection}, ${value}`;
+        break;
+      case 'cookie': // HTTP/2 splits it (RFC 9113 section 8.2.3)
+        cookie = cookie === undefined ? value : `${cookie}; ${value}`;
+        break;
+      case 'forwardedFor':
+        if (trusted)
+          forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`;
+        break;
+      case 'forwardedHost':
+        if (trusted) forwardedHost = value;
+        break;
+      case 'forwardedProto':
+        if (trusted) forwardedProto = value;
+        break;
+      case 'forwarded':
+        if (trusted) fields.push(name, value);
+        break;
+      case 'expect':
+      case 'overridden':
+      case 'dropped':
+        break;
+    }
+  }
+  if (cookie !== undefined) fields.push('cookie', cookie);
+  const contentLength = bodyLength(length, coding, version);
+  return {
+    fields: withoutNominated(fields, connection),
+    credentials,
+    host: checkedHost(host, authority, version),
+    contentLength,
+    hasBody: openStream || coding !== undefined || (contentLength > 0 && version !== '2.0'),
+    forwardedFor,
+    forwardedHost,
+    forwardedProto,
+  };
+}
+
+/** True for a look-alike of a field that the gateway sets or reads: it is dropped. A look-alike of framing is refused. */
+function imitates(name: string, kinds: ReadonlyMap<string, FieldKind>): boolean {
+  const other = lookAlike(name);
+  const kind = other === undefined ? undefined : kinds.get(other);
+  if (kind === 'contentLength' || kind === 'transferEncoding') {
+    throw new GatewayFault(MALFORMED, 'a field name imitates Content-Length or Transfer-Encoding');
+  }
+  return kind !== undefined;
+}
+
+function bodyLength(
+  length: string | undefined,
+  coding: string | undefined,
+  version: string,
+): number {
+  if (coding !== undefined) {
+    if (version !== '1.1')
+      throw new GatewayFault(MALFORMED, `Transfer-Encoding in HTTP/${version}`);
+    if (length !== undefined) throw new GatewayFault(MALFORMED, 'Content-Length beside chunked');
+    if (coding.toLowerCase() !== 'chunked') {
+      throw new GatewayFault(MALFORMED, 'Transfer-Encoding is not chunked alone');
+    }
+    return -1;
+  }
+  if (length === undefined) return version === '2.0' ? -1 : 0;
+  if (!/^\d{1,15}$/.test(length)) throw new GatewayFault(MALFORMED, 'invalid Content-Length');
+  return Number(length);
+}
+
+function checkedHost(
+  host: string | undefined,
+  authority: string | undefined,
+  version: string,
+): string {
+  if (authority !== undefined && host !== undefined && !sameHost(authority, host)) {
+    throw new GatewayFault(MALFORMED, ':authority and Host differ');
+  }
+  const said = authority ?? host;
+  if (said === undefined && version === '1.0') return '';
+  if (said === undefined || !HOST.test(said)) {
+    throw new GatewayFault(MALFORMED, 'Host is missing or invalid');
+  }
+  return said;
+}
+
+export function sameHost(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase();
+}
+
+function withoutNominated(fields: string[], connection: string | undefined): string[] {
+  const names = connection === undefined ? undefined : nominated(connection);
+  if (names === undefined) return fields;
+  return fields.filter((_, index) => !names.has(fields[index - (index % 2)] ?? ''));
+}
+
+/**
+ * What goes upstream: the client's fields, the forwarding fields made here (RFC 7239 section 1 names their weakness: only trusted proxies
+ * add to them), and credentials where they are kept. Framing is not in it.
+ */
+export function upstreamHeaders(
+  head: RequestHead,
+  peer: string,
+  scheme: string,
+  policy: HeaderPolicy,
+  keepCredential: boolean,
+): string[] {
+  const fields = head.fields;
+  if (policy.requestOverrides.length > 0) fields.push(...policy.requestOverrides);
+  if (keepCredential) {
+    for (const value of head.credentials) fields.push(policy.credentialName, value);
+  }
+  const { forwardedFor, forwardedHost, forwardedProto } = head;
+  fields.push(
+    'x-forwarded-for',
+    forwardedFor === undefined ? peer : `${forwardedFor}, ${peer}`,
+    'x-forwarded-proto',
+    forwardedProto ?? scheme,
+  );
+  const host = forwardedHost ?? head.host;
+  if (host !== '') fields.push('x-forwarded-host', host);
+  return fields;
+}

@@ -1,0 +1,143 @@
+import type { Authenticator } from '../auth/authenticate.ts';
+import type { ExtensionFilter } from '../extension.ts';
+import type { Log } from '../log.ts';
+import type { HttpClientOptions } from '../net/http-client.ts';
+import type { Api } from '../openapi/route.ts';
+import type { GatewayCounters } from './observe.ts';
+
+/** PEM certificate chain and private key of a listener. */
+export interface ListenerTls {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** `http` and `https` serve the APIs; `token` (HTTPS) only `/token`, `/revoke`, `/authorize` and `/userinfo`, which `https` has too. */
+export type ListenerOptions =
+  | { readonly kind: 'http'; readonly host: string; readonly port: number }
+  | {
+      readonly kind: 'https' | 'token';
+      readonly host: string;
+      readonly port: number;
+      readonly tls: ListenerTls;
+      /** HTTP/2 offered beside HTTP/1.1 by ALPN. Default: true for `https`, false for `token`. */
+      readonly http2?: boolean;
+    };
+
+/** The address that a listener really has: `port` is never 0. */
+export interface Bound {
+  readonly kind: ListenerOptions['kind'];
+  readonly host: string;
+  readonly port: number;
+}
+
+/** `[httpClients]` for the data plane: trust, deadlines and bounds of calls to upstreams and the key manager. */
+export interface UpstreamOptions extends HttpClientOptions {
+  /** Milliseconds from the sent request to the response's head. Default 60,000. */
+  readonly headersTimeoutMs?: number;
+  /** Milliseconds without a byte of a body, in either direction and on either side. Default 60,000. */
+  readonly idleBodyTimeoutMs?: number;
+  /** Calls at one time to one origin; more are answered 503. Default 1,000. */
+  readonly maxActive?: number;
+  /** Bytes of a response's head. Default 16,384. */
+  readonly maxHeaderSize?: number;
+}
+
+/** Milliseconds. */
+export interface Timeouts {
+  /** From the first byte of a request (or the connection) to the end of its head. Default 10,000. */
+  readonly headersMs: number;
+  /** From the first byte of a request to the end of its body. Default 300,000. */
+  readonly requestMs: number;
+  /** An idle connection is kept this long. Default 65,000. */
+  readonly keepAliveMs: number;
+  /** TLS handshake. Default 10,000. */
+  readonly handshakeMs: number;
+}
+
+export interface Limits {
+  /** Characters of the request target. Default 4,096. */
+  readonly maxUriLength: number;
+  /** Bytes of the header fields. Default 8,192. */
+  readonly maxHeaderSize: number;
+  /** Number of header fields. Default 100. */
+  readonly maxHeaderCount: number;
+  /** Bytes of a request body; -1: no limit. Default -1. */
+  readonly maxBodySize: number;
+  /** Requests of one HTTP/1.1 connection that may wait for their turn. Default 10. */
+  readonly maxPipelined: number;
+  /** Connections of one listener. Default 10,000. */
+  readonly maxConnections: number;
+  /** HTTP/2 streams of one connection at one time. Default 100. */
+  readonly maxStreams: number;
+}
+
+/** `[[server.headerConf]]`: `Server` is meant in responses, any other name in requests. */
+export interface HeaderRule {
+  readonly name: string;
+  /** True: as it came. False: `override` in its place. */
+  readonly preserve: boolean;
+  readonly override: string;
+}
+
+export interface GatewayOptions {
+  readonly listeners: readonly ListenerOptions[];
+  readonly apis: readonly Api[];
+  readonly authenticator: Authenticator;
+  /** Whether the revocation sources have been read: `GET /ready`. */
+  readonly ready: () => boolean;
+  readonly log: Log;
+  readonly filter?: ExtensionFilter | undefined;
+  /** Where the token endpoints are proxied to: `serverUrl + "/" + tokenContext + path`. Absent: 404. */
+  readonly keyManager?: { readonly serverUrl: string; readonly tokenContext: string } | undefined;
+  readonly upstream?: UpstreamOptions;
+  readonly timeouts?: Partial<Timeouts>;
+  readonly limits?: Partial<Limits>;
+  /** Addresses and CIDR ranges whose `X-Forwarded-*` and `Forwarded` are believed. Default none. */
+  readonly trustedProxies?: readonly string[];
+  /** Name of the credential header. Default `Authorization`. */
+  readonly authorizationHeader?: string;
+  /** `removeAuthHeaderFromOutMessage`. Default true. */
+  readonly removeAuthHeader?: boolean;
+  /** `Server` of every response. Default: none on answers of the gateway itself, the upstream's on its own. */
+  readonly serverHeader?: string | undefined;
+  readonly headerRules?: readonly HeaderRule[];
+  /** Realm of `WWW-Authenticate`. Default `Portcullis`. */
+  readonly realm?: string;
+  /** False: every HTTP/1.1 connection is closed after one response (`keepAlive = "NEVER"`). Default true. */
+  readonly keepAlive?: boolean;
+}
+
+/** The data plane. */
+export interface Gateway {
+  /**
+   * Opens every listener, or none.
+   * @throws OperatorError `ERR_LISTEN` when an address cannot be had
+   */
+  listen(): Promise<Bound[]>;
+  /** Replaces all routes at once: requests that have begun keep theirs. Throws and keeps the old ones when the new ones are unusable. */
+  setRoutes(apis: readonly Api[]): void;
+  /** What happened so far. */
+  counters(): GatewayCounters;
+  /**
+   * Drains: accepts no more, tells clients to go (`Connection: close`, GOAWAY), lets requests finish, and after `graceMs` milliseconds
+   * ends what is left. Resolves when every listener and connection is closed.
+   */
+  close(graceMs: number): Promise<void>;
+}
+
+export const DEFAULT_TIMEOUTS: Timeouts = {
+  headersMs: 10_000,
+  requestMs: 300_000,
+  keepAliveMs: 65_000,
+  handshakeMs: 10_000,
+};
+
+export const DEFAULT_LIMITS: Limits = {
+  maxUriLength: 4_096,
+  maxHeaderSize: 8_192,
+  maxHeaderCount: 100,
+  maxBodySize: -1,
+  maxPipelined: 10,
+  maxConnections: 10_000,
+  maxStreams: 100,
+};

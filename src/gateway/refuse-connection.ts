@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { FAULTS, type FaultName } from '../errors.ts';
+import type { DataPlane } from './data-plane.ts';
+import { faultBody } from './reject.ts';
+
+/** Milliseconds between the answer to a malformed request and the end of its connection. */
+const LINGER_MS = 500;
+
+/** Which fault a request deserves that node:http could not parse or would not wait for. */
+export function parseFault(
+  error: NodeJS.ErrnoException & { readonly rawPacket?: Buffer },
+  maxUriLength: number,
+): FaultName {
+  switch (error.code) {
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return 'requestTimedOut';
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return 'payloadTooLarge';
+    case 'HPE_HEADER_OVERFLOW': {
+      const lineEnd = error.rawPacket?.indexOf('\r\n') ?? 0;
+      const longLine = lineEnd === -1 || lineEnd > maxUriLength;
+      return longLine && isRequestLine(error.rawPacket) ? 'uriTooLong' : 'headersTooLarge';
+    }
+    default:
+      return 'badRequest';
+  }
+}
+
+/** Whether bytes start like a request line, and not in the middle of a header section that came in several pieces. */
+function isRequestLine(packet: Buffer | undefined): boolean {
+  return packet !== undefined && /^[A-Z]{3,7} \//.test(packet.toString('latin1', 0, 10));
+}
+
+/** Answers a connection without an exchange in the same shape as all refusals, then closes it. */
+export function refuseConnection(
+  socket: Socket,
+  fault: FaultName,
+  detail: string,
+  peer: string,
+  plane: DataPlane,
+  more = '',
+): void {
+  const { status } = FAULTS[fault];
+  const id = randomUUID();
+  plane.log.info('Gateway', `${status} ${fault}: ${detail} (from ${peer})`, id);
+  plane.observer.count(fault);
+  const body = faultBody(fault);
+  const { serverHeader } = plane.policy;
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\nX-Request-Id: ${id}\r\n${more}` +
+      (serverHeader === undefined ? '' : `Server: ${serverHeader}\r\n`) +
+      `Content-Length: ${body.length}\r\nDate: ${new Date().toUTCString()}\r\nConnection: close\r\n\r\n${body}`,
+  );
+  // Closing at once would reset the connection under the answer when more bytes are on their way.
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+  socket.once('close', () => clearTimeout(timer));
+}

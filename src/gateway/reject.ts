@@ -1,0 +1,74 @@
+import { type BearerChallenge, FAULTS, type FaultName, GatewayFault } from '../errors.ts';
+import type { Exchange } from './exchange.ts';
+
+/** The bodies of all faults, as WSO2 writes them: a blank after each comma, none after a colon. */
+const BODIES = Object.fromEntries(
+  Object.entries(FAULTS).map(([name, { code, message, description }]) => [
+    name,
+    `{"fault":{"code":${code}, "message":${JSON.stringify(message)}, "description":${JSON.stringify(description)}}}`,
+  ]),
+) as Readonly<Record<FaultName, string>>;
+
+export function faultBody(fault: FaultName): string {
+  return BODIES[fault];
+}
+
+/**
+ * Refuses a request: the fault body, the fields that go with its status, and one log line under the id that the client gets as
+ * `X-Request-Id`. An error that is no {@link GatewayFault} is a fault of the gateway itself: 500, and an ERROR in the log.
+ */
+export function reject(exchange: Exchange, error: unknown): void {
+  const fault = error instanceof GatewayFault ? error : unexpected(error);
+  logRefusal(exchange, fault);
+  if (exchange.status !== 0) {
+    exchange.breakOff('brokenOff');
+    return;
+  }
+  // A head that could not be read says nothing reliable about where the next request begins.
+  if (exchange.head === undefined) exchange.closeAfter = true;
+  const { status } = FAULTS[fault.fault];
+  const fields = ['Content-Type', 'application/json', 'X-Request-Id', exchange.id];
+  const challenge = wwwAuthenticate(status, fault.challenge, exchange.plane.realm);
+  if (challenge !== undefined) fields.push('WWW-Authenticate', challenge);
+  if (fault.allow !== undefined) fields.push('Allow', fault.allow);
+  if (fault.retryAfterSeconds !== undefined) {
+    fields.push('Retry-After', String(fault.retryAfterSeconds));
+  }
+  exchange.answer(status, fields, BODIES[fault.fault], fault.fault);
+}
+
+/** RFC 6750 section 3: with every 401, and with a 403 for want of a scope. */
+function wwwAuthenticate(
+  status: number,
+  challenge: BearerChallenge | undefined,
+  realm: string,
+): string | undefined {
+  if (status !== 401 && challenge === undefined) return undefined;
+  const { error, errorDescription, scope } = challenge ?? {};
+  const parts = [`Bearer realm=${quoted(realm)}`];
+  if (error !== undefined) parts.push(`error=${quoted(error)}`);
+  if (errorDescription !== undefined) parts.push(`error_description=${quoted(errorDescription)}`);
+  if (scope !== undefined) parts.push(`scope=${quoted(scope)}`);
+  return parts.join(', ');
+}
+
+/** Only the characters that RFC 6750 section 3 allows in a value. */
+function quoted(value: string): string {
+  return `"${value.replaceAll(/[^\x20-\x7e]|["\\]/g, ' ')}"`;
+}
+
+function unexpected(error: unknown): GatewayFault {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : 'not an Error';
+  return new GatewayFault('internalError', text, { cause: error });
+}
+
+/** One line: what the client is not told. Paths without query, no header, no token. */
+function logRefusal(exchange: Exchange, { fault, detail }: GatewayFault): void {
+  const { log, plane, connection, head, id } = exchange;
+  const { status } = FAULTS[fault];
+  const client = plane.trustedProxies.clientAddress(connection.peer, head?.forwardedFor);
+  const line = `${status} ${fault}: ${detail} (${exchange.describe()} from ${client})`;
+  if (status === 500) log.error('Gateway', line, id);
+  else if (status > 500) log.warn('Gateway', line, id);
+  else log.info('Gateway', line, id);
+}

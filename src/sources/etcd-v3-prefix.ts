@@ -1,0 +1,155 @@
+import type { RevocationSink } from '../revocation/source.ts';
+import { entryHints, hintsOfValue } from './etcd-entry.ts';
+import { keepMs, type EtcdLink } from './etcd-link.ts';
+import { int64, type EtcdV3Client } from './etcd-v3-client.ts';
+import { EtcdLeases } from './etcd-v3-leases.ts';
+import { isJsonObject, type JsonObject } from './json-answer.ts';
+
+const PAGE_LIMIT = 500;
+/** Milliseconds for one page. */
+const PAGE_TIMEOUT_MS = 10_000;
+const NO_LEASE = new Set<unknown>([undefined, '0', 0]);
+
+/** Where a watch goes on. */
+export interface Position {
+  /** First revision that was not seen yet. */
+  nextRevision: number;
+  readonly clusterId: string;
+}
+
+/** The keys below one prefix of API v3. Several prefixes of one source share their client. */
+export class EtcdV3Prefix {
+  readonly #link: EtcdLink;
+  readonly #client: EtcdV3Client;
+  readonly #sink: RevocationSink;
+  readonly #leases: EtcdLeases;
+  readonly #prefix: Buffer;
+  /** First and end key of the range, base64. */
+  readonly range: { readonly key: string; readonly range_end: string };
+
+  constructor(link: EtcdLink, client: EtcdV3Client, sink: RevocationSink, prefix: string) {
+    this.#link = link;
+    this.#client = client;
+    this.#sink = sink;
+    this.#leases = new EtcdLeases(client);
+    this.#prefix = Buffer.from(prefix, 'utf8');
+    this.range = { key: firstKey(this.#prefix), range_end: endKey(this.#prefix) };
+  }
+
+  /** Adds everything that is there, page by page at one revision, and says from where to watch. */
+  async readAll(signal: AbortSignal): Promise<Position> {
+    this.#leases.beginRead();
+    let position: Position | undefined;
+    for (let key: string | undefined = this.range.key; key !== undefined;) {
+      const page: JsonObject = await this.#client.call(
+        '/kv/range',
+        {
+          key,
+          range_end: this.range.range_end,
+          limit: String(PAGE_LIMIT),
+          ...(position && { revision: String(position.nextRevision - 1) }),
+        },
+        { signal, timeoutMs: PAGE_TIMEOUT_MS, maxBytes: this.#link.maxBytes },
+      );
+      position ??= positionOf(page);
+      const kvs = page['kvs'] ?? [];
+      if (!Array.isArray(kvs)) throw new Error("etcd's list of keys is no list");
+      await this.addAll(kvs, signal);
+      key = page['more'] === true ? keyAfter(kvs.at(-1)) : undefined;
+    }
+    if (position === undefined) throw new Error('etcd gave no revision');
+    return position;
+  }
+
+  /** Whether the server has no entry that changed at `revision` or later: then the watch has missed nothing. */
+  async isUnchangedSince(revision: number, signal: AbortSignal): Promise<boolean> {
+    const answer = await this.#client.call(
+      '/kv/range',
+      { ...this.range, limit: '1', keys_only: true, min_mod_revision: String(revision) },
+      { signal, timeoutMs: PAGE_TIMEOUT_MS },
+    );
+    return answer['kvs'] === undefined && positionOf(answer).nextRevision >= revision;
+  }
+
+  /** Adds key-value pairs as the gateway writes them. */
+  async addAll(kvs: readonly unknown[], signal: AbortSignal): Promise<void> {
+    const leases = kvs.filter(needsLease).map((kv) => String(kv['lease']));
+    if (leases.length > 0) await this.#leases.lookUp(leases, signal);
+    if (signal.aborted) return;
+    const now = Date.now();
+    for (const kv of kvs) this.#add(kv, now);
+  }
+
+  #add(kv: unknown, now: number): void {
+    const key = isJsonObject(kv) ? kv['key'] : undefined;
+    if (!isJsonObject(kv) || typeof key !== 'string') {
+      this.#sink.drop('entry has no key');
+      return;
+    }
+    const bytes = Buffer.from(key, 'base64');
+    if (!bytes.subarray(0, this.#prefix.length).equals(this.#prefix)) {
+      this.#sink.drop('key is outside the prefix');
+      return;
+    }
+    const token = utf8(bytes.subarray(this.#prefix.length));
+    if (token === undefined || token === '') {
+      this.#sink.drop(token === '' ? 'no token in it' : 'key is not UTF-8');
+      return;
+    }
+    const secondsLeft = NO_LEASE.has(kv['lease'])
+      ? undefined
+      : this.#leases.secondsLeft(String(kv['lease']), now);
+    this.#sink.add({ token, ...entryHints(valueOf(kv), secondsLeft, keepMs(this.#link), now) });
+  }
+}
+
+/** Entries that we wrote say their end themselves; for the others the lease does. */
+function needsLease(kv: unknown): kv is JsonObject {
+  return (
+    isJsonObject(kv) &&
+    !NO_LEASE.has(kv['lease']) &&
+    hintsOfValue(valueOf(kv)).expiryTime === undefined
+  );
+}
+
+function valueOf(kv: JsonObject): string {
+  const { value } = kv;
+  return typeof value === 'string' ? Buffer.from(value, 'base64').toString('utf8') : '';
+}
+
+/** Strictly: U+FFFD in place of other bytes would be another token. A byte order mark is part of the key. */
+function utf8(bytes: Buffer): string | undefined {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function positionOf(answer: JsonObject): Position {
+  const { header } = answer;
+  const revision = isJsonObject(header) ? int64(header['revision']) : undefined;
+  const clusterId = isJsonObject(header) ? header['cluster_id'] : undefined;
+  if (revision === undefined || typeof clusterId !== 'string')
+    throw new Error('etcd gave no revision');
+  return { nextRevision: revision + 1, clusterId };
+}
+
+/** An empty prefix is the whole store, whose first key and end etcd writes as one NUL. */
+function firstKey(prefix: Buffer): string {
+  return (prefix.length === 0 ? Buffer.of(0) : prefix).toString('base64');
+}
+
+/** The first key behind all that begin with `prefix`. A prefix here is text, so its last byte is never 0xff. */
+function endKey(prefix: Buffer): string {
+  if (prefix.length === 0) return Buffer.of(0).toString('base64');
+  const end = Buffer.from(prefix);
+  end[end.length - 1] = (end.at(-1) ?? 0) + 1;
+  return end.toString('base64');
+}
+
+function keyAfter(kv: unknown): string {
+  const key = isJsonObject(kv) ? kv['key'] : undefined;
+  if (typeof key !== 'string') throw new Error("etcd's list of keys cannot be continued");
+  return Buffer.concat([Buffer.from(key, 'base64'), Buffer.of(0)]).toString('base64');
+}

@@ -1,0 +1,138 @@
+import { createParser, type EventSourceMessage } from 'eventsource-parser';
+import { OperatorError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import type { HttpClient } from '../net/http-client.ts';
+import type { RevocationSink, RevocationSource } from '../revocation/source.ts';
+import { StreamReader, type StreamPosition } from './event-stream-reader.ts';
+import { headerOf, statusReason } from './json-answer.ts';
+import { Bell, together } from './rounds.ts';
+import {
+  basicAuthorization,
+  isLoopback,
+  parseSourceAddress,
+  type SourceCredentials,
+} from './source-address.ts';
+
+export interface EventStreamOptions {
+  readonly name: string;
+  /** `endpointURL`: the token service's event stream. TLS, unless the host is this machine. */
+  readonly url: string;
+  /** HTTP Basic. Absent: what the URL says, or a client certificate. */
+  readonly credentials?: SourceCredentials | undefined;
+  /** True when `http` offers a client certificate. */
+  readonly hasClientCertificate?: boolean;
+  readonly http: HttpClient;
+  readonly log: Log;
+  /** Milliseconds from one whole snapshot to the next. Default 3,600,000: heartbeats prove completeness in between. */
+  readonly reconcileIntervalMs?: number;
+  /** Milliseconds without a byte after which the link counts as broken: three heartbeats. Default 15,000. */
+  readonly idleTimeoutMs?: number;
+}
+
+const RECONCILE_INTERVAL_MS = 3_600_000;
+const IDLE_TIMEOUT_MS = 15_000;
+/** Characters of one event; a whole JWT fits. */
+const MAX_EVENT_LENGTH = 64 * 1024;
+const LOG_KEY = 'TokenRevocationEventStream';
+
+/**
+ * The event stream of Portcullis's own token service: a snapshot, then server-sent events. After a break it asks with `Last-Event-ID` only
+ * for what is newer; heartbeats name the newest event, so that a gap is noticed at once and closed by a new connection.
+ * @throws OperatorError when the address cannot be used, is not TLS, or nobody would be authenticated
+ */
+export function createEventStreamSource(options: EventStreamOptions): RevocationSource {
+  const { name, http, log } = options;
+  const { url, credentials: own } = parseSourceAddress(options.url, name);
+  const credentials = options.credentials ?? own;
+  if (url.protocol !== 'https:' && !isLoopback(url))
+    throw new OperatorError(
+      'ERR_SOURCE_ADDRESS',
+      `source ${name}: an event stream of another machine needs https://`,
+    );
+  if (credentials === undefined && options.hasClientCertificate !== true)
+    throw new OperatorError(
+      'ERR_SOURCE_ADDRESS',
+      `source ${name}: an event stream needs a user name and password, or a client certificate`,
+    );
+  const idleTimeoutMs = options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+  const bell = new Bell();
+  /** How far a sink was served: another sink has seen nothing of it. */
+  let served: { readonly sink: RevocationSink; readonly position: StreamPosition } | undefined;
+
+  /** One connection, until it breaks, is not gapless any more, or `signal` aborts. */
+  async function connection(sink: RevocationSink, signal: AbortSignal): Promise<void> {
+    const from = served?.sink === sink ? served.position : undefined;
+    const { status, headers, body } = await http.stream({
+      method: 'GET',
+      url: url.href,
+      headers: {
+        accept: 'text/event-stream',
+        'cache-control': 'no-store',
+        ...(credentials && { authorization: basicAuthorization(credentials) }),
+        ...(from && { 'last-event-id': from.id }),
+      },
+      idleTimeoutMs,
+      signal,
+    });
+    // A body that nobody reads closes by itself.
+    if (status !== 200) throw new Error(`the event stream answers ${statusReason(status)}`);
+    if (headerOf(headers, 'content-type')?.split(';')[0]?.trim() !== 'text/event-stream')
+      throw new Error('the answer is not an event stream');
+
+    const reader = new StreamReader(sink, from);
+    try {
+      for await (const event of serverSentEvents(body)) {
+        if (signal.aborted) return;
+        reader.take(event);
+      }
+    } finally {
+      const { position } = reader;
+      served = position && { sink, position };
+    }
+    throw new Error('the token service ended the event stream');
+  }
+
+  return {
+    name,
+    kind: 'list',
+    reread: () => bell.ring(),
+    async follow(sink, signal) {
+      while (!signal.aborted) {
+        let reread = false;
+        await together(signal, [
+          (signal) => connection(sink, signal),
+          async (signal) => {
+            await bell.pause(options.reconcileIntervalMs ?? RECONCILE_INTERVAL_MS, signal);
+            reread = !signal.aborted;
+          },
+        ]);
+        if (!reread) continue;
+        served = undefined;
+        log.debug(LOG_KEY, `Source ${name} asks for a whole snapshot`);
+      }
+    },
+  };
+}
+
+/** Server-sent events of a body (WHATWG HTML, section 9.2), each of bounded length. */
+async function* serverSentEvents(
+  body: AsyncIterable<Uint8Array>,
+): AsyncGenerator<EventSourceMessage> {
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  let events: EventSourceMessage[] = [];
+  let failure: Error | undefined;
+  const parser = createParser({
+    maxBufferSize: MAX_EVENT_LENGTH,
+    onEvent: (event) => events.push(event),
+    onError: (error) => {
+      if (error.type === 'max-buffer-size-exceeded') failure = new Error('an event is too large');
+    },
+  });
+  for await (const chunk of body) {
+    parser.feed(decoder.decode(chunk, { stream: true }));
+    const ready = events;
+    events = [];
+    yield* ready;
+    if (failure !== undefined) throw failure;
+  }
+}

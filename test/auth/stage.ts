@@ -1,0 +1,217 @@
+import { constants, generateKeyPairSync, sign } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { GatewayFault } from '../../src/errors.ts';
+import { createAuthenticator } from '../../src/auth/authenticate.ts';
+import type { Authenticator } from '../../src/auth/authenticate.ts';
+import type { AuthenticatorOptions } from '../../src/auth/authenticator-options.ts';
+import type { Caller } from '../../src/auth/caller.ts';
+import type { HttpAnswer, HttpClient, HttpRequest } from '../../src/net/http-client.ts';
+import { keyOfText } from '../../src/revocation/token-key.ts';
+import { recordedLog } from '../support/recorded-log.ts';
+
+export const ISSUER = 'https://issuer.example/oauth2/token';
+export const NOW_MS = 1_790_000_000_000;
+export const NOW = NOW_MS / 1_000;
+export const DAY_MS = 86_400_000;
+
+export interface KeyPair {
+  readonly privateKey: KeyObject;
+  readonly publicKey: KeyObject;
+}
+
+/** Signs with any algorithm that the gateway takes. */
+export const SIGNING: Readonly<
+  Record<string, { readonly make: () => KeyPair; readonly digest: string | null }>
+> = {
+  RS256: { make: () => generateKeyPairSync('rsa', { modulusLength: 2_048 }), digest: 'sha256' },
+  RS384: { make: () => generateKeyPairSync('rsa', { modulusLength: 2_048 }), digest: 'sha384' },
+  RS512: { make: () => generateKeyPairSync('rsa', { modulusLength: 2_048 }), digest: 'sha512' },
+  PS256: { make: () => generateKeyPairSync('rsa', { modulusLength: 2_048 }), digest: 'sha256' },
+  PS384: { make: () => generateKeyPairSync('rsa', { modulusLength: 2_048 }), digest: 'sha384' },
+  PS512: { make: () => generateKeyPairSync('rsa', { modulusLength: 2_048 }), digest: 'sha512' },
+  ES256: { make: () => generateKeyPairSync('ec', { namedCurve: 'P-256' }), digest: 'sha256' },
+  ES384: { make: () => generateKeyPairSync('ec', { namedCurve: 'P-384' }), digest: 'sha384' },
+  ES512: { make: () => generateKeyPairSync('ec', { namedCurve: 'P-521' }), digest: 'sha512' },
+  EdDSA: { make: () => generateKeyPairSync('ed25519'), digest: null },
+};
+export const ALGORITHMS = Object.keys(SIGNING);
+
+const made = new Map<string, KeyPair>();
+
+/** The test key of an algorithm: made once, as RSA keys take long. All RSA algorithms share one. */
+export function keyPair(algorithm: string): KeyPair {
+  const name = /^[RP]S/.test(algorithm) ? 'RS256' : algorithm;
+  const pair = made.get(name) ?? SIGNING[name]?.make();
+  if (pair === undefined) throw new Error(`no such algorithm: ${algorithm}`);
+  made.set(name, pair);
+  return pair;
+}
+
+export function publicJwk(algorithm: string, extra: object = {}): Record<string, unknown> {
+  return { ...keyPair(algorithm).publicKey.export({ format: 'jwk' }), ...extra };
+}
+
+export function publicPem(algorithm: string): string {
+  return keyPair(algorithm).publicKey.export({ type: 'spki', format: 'pem' }).toString();
+}
+
+export function signBytes(algorithm: string, key: KeyObject, input: string): Buffer {
+  const pss = algorithm.startsWith('PS')
+    ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
+    : {};
+  return sign(SIGNING[algorithm]?.digest ?? null, Buffer.from(input), {
+    key,
+    dsaEncoding: 'ieee-p1363',
+    ...pss,
+  });
+}
+
+/** Claims of a token that every check passes. */
+export function goodClaims(extra: object = {}): Record<string, unknown> {
+  return {
+    iss: ISSUER,
+    sub: 'admin',
+    aud: 'http://org.wso2.apimgt/gateway',
+    jti: '3ad5672a-afca-4387-9ec5-fcf28785f803',
+    iat: NOW - 10,
+    exp: NOW + 3_600,
+    scope: 'read write',
+    ...extra,
+  };
+}
+
+export function encode(value: unknown): string {
+  return Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString(
+    'base64url',
+  );
+}
+
+/** A compact JWS; a header or claim set given as text is taken byte for byte. */
+export function makeToken(
+  options: {
+    readonly algorithm?: string;
+    readonly header?: object | string;
+    readonly claims?: object | string;
+    readonly key?: KeyObject;
+  } = {},
+): string {
+  const { algorithm = 'RS256' } = options;
+  const header = options.header ?? { alg: algorithm, kid: 'k1', typ: 'JWT' };
+  const input = `${encode(header)}.${encode(options.claims ?? goodClaims())}`;
+  const key = options.key ?? keyPair(algorithm).privateKey;
+  return `${input}.${signBytes(algorithm, key, input).toString('base64url')}`;
+}
+
+/** Where the gateway's own calls end in a test: counted, and answered by the test. */
+export class FakeHttp implements HttpClient {
+  readonly requests: HttpRequest[] = [];
+  answer: (request: HttpRequest) => HttpAnswer | Promise<HttpAnswer>;
+
+  constructor(answer: FakeHttp['answer'] = () => Promise.reject(new Error('unreachable'))) {
+    this.answer = answer;
+  }
+
+  async request(request: HttpRequest): Promise<HttpAnswer> {
+    this.requests.push(request);
+    return this.answer(request);
+  }
+
+  stream(): never {
+    throw new Error('nothing streams here');
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+export function jsonAnswer(body: unknown, status = 200): HttpAnswer {
+  return { status, headers: {}, body: typeof body === 'string' ? body : JSON.stringify(body) };
+}
+
+/** A revocation list of bare values, as events without issuer give them. */
+export class FakeRevocations {
+  readonly revoked = new Set<string>();
+  complete = true;
+  checks = 0;
+
+  revoke(value: string): void {
+    this.revoked.add(keyOfText('id', null, value));
+  }
+
+  check(identity: { readonly keys: readonly string[] }): 'revoked' | 'clear' | 'unknown' {
+    this.checks += 1;
+    if (identity.keys.some((key) => this.revoked.has(key))) return 'revoked';
+    return this.complete ? 'clear' : 'unknown';
+  }
+}
+
+/** One authenticator with everything around it in the test's hands. */
+export class Stage {
+  nowMs = NOW_MS;
+  readonly log = recordedLog();
+  readonly http: FakeHttp;
+  readonly revocations = new FakeRevocations();
+  readonly authenticator: Authenticator & { close(): Promise<void> };
+
+  constructor(options: Partial<AuthenticatorOptions> = {}, answer?: FakeHttp['answer']) {
+    this.http = new FakeHttp(answer);
+    this.authenticator = createAuthenticator({
+      issuers: [{ issuer: ISSUER, keys: { kind: 'certificate', pem: publicPem('RS256') } }],
+      http: this.http,
+      revocations: this.revocations,
+      log: this.log,
+      clockSkewMs: 5_000,
+      longestTokenLifeMs: 30 * DAY_MS,
+      cache: { maxEntries: 100, maxAgeMs: 900_000 },
+      now: () => this.nowMs,
+      monotonicNow: () => this.nowMs,
+      ...options,
+    });
+  }
+
+  /** Presents a token as a request does. */
+  present(token: string, scopes: readonly string[] = []): Caller | Promise<Caller> {
+    return this.authenticator.authenticate([`Bearer ${token}`], scopes, 'request-1');
+  }
+
+  /** What became of it: `admitted`, or the fault's name. */
+  async outcome(token: string, scopes: readonly string[] = []): Promise<string> {
+    return (await this.refusal(token, scopes))?.fault ?? 'admitted';
+  }
+
+  async refusal(token: string, scopes: readonly string[] = []): Promise<GatewayFault | undefined> {
+    return refusalOf(() => this.present(token, scopes));
+  }
+}
+
+export async function refusalOf(
+  attempt: () => Caller | Promise<Caller>,
+): Promise<GatewayFault | undefined> {
+  try {
+    await attempt();
+    return undefined;
+  } catch (error) {
+    if (error instanceof GatewayFault) return error;
+    throw error;
+  }
+}
+
+/** Everything of a refusal that a client sees. */
+export function publicFace(fault: GatewayFault | undefined): unknown {
+  return (
+    fault && { fault: fault.fault, challenge: fault.challenge, retry: fault.retryAfterSeconds }
+  );
+}
+
+const CONFORMANCE = process.env['PORTCULLIS_CONFORMANCE'] ?? '../shared/conformance';
+
+/** Parsed JSON of one file of public test vectors; undefined, said loudly, where they are not on this machine (never in CI). */
+export function conformance(path: string): unknown {
+  const file = `${CONFORMANCE}/${path}`;
+  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'));
+  if (process.env['CI'] === 'true') throw new Error(`test vectors are missing: ${file}`);
+  console.warn(`NOT TESTED: no test vectors at ${file}; set PORTCULLIS_CONFORMANCE`);
+  return undefined;
+}

@@ -1,4 +1,5 @@
 import type { Log } from '../log.ts';
+import { systemClock } from '../revocation/clock.ts';
 import { digestOf } from '../revocation/token-key.ts';
 import type { AuthenticatorOptions, RevocationCheck } from './authenticator-options.ts';
 import { bearerToken, requireOpaqueSyntax, requireTokenSyntax } from './bearer.ts';
@@ -57,7 +58,7 @@ class BearerAuthenticator implements Authenticator {
   readonly #now: () => number;
 
   constructor(options: AuthenticatorOptions) {
-    const now = options.now ?? Date.now;
+    const now = options.now ?? (() => systemClock.latest());
     const { clockSkewMs, longestTokenLifeMs, log, http } = options;
     this.#now = now;
     this.#log = log;

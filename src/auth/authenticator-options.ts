@@ -11,7 +11,12 @@ export interface IssuerOptions extends ClaimRules {
   /** PEM certificate or public key, or the address of the issuer's JWK Set (RFC 7517). */
   readonly keys:
     | { readonly kind: 'certificate'; readonly pem: string }
-    | { readonly kind: 'jwks'; readonly url: string };
+    | {
+        readonly kind: 'jwks';
+        readonly url: string;
+        /** This issuer's own, over `keySetTimings`. */
+        readonly timings?: KeySetTimings;
+      };
   /** JWS algorithms that keys without an `alg` of their own serve. Default: RS256 for RSA, the curve's own for EC, EdDSA for OKP. */
   readonly algorithms?: readonly string[];
 }
@@ -36,9 +41,9 @@ export interface AuthenticatorOptions {
   readonly cache: TokenCacheOptions;
   /** Default 8 KiB. */
   readonly maxTokenBytes?: number;
-  /** For every issuer's JWK Set. */
+  /** For every issuer's JWK Set that has no own. */
   readonly keySetTimings?: KeySetTimings;
-  /** Epoch milliseconds. Default: the wall clock. */
+  /** Epoch milliseconds. Default: the later reading of revocation/clock.ts, so that a clock that is set back revives no token. */
   readonly now?: () => number;
   /** Milliseconds of a clock that never steps. Default: the process's. */
   readonly monotonicNow?: () => number;

@@ -66,8 +66,7 @@ interface ReadKeySet {
 }
 
 /**
- * Reads a JWK Set. Keys that cannot be used are dropped and the rest is used; two keys that could both be meant by one `kid` and `alg`
- * are both dropped.
+ * Reads a JWK Set. Keys that cannot be used are dropped and the rest is used.
  * @param algorithms what keys without `alg` serve
  * @throws Error when there is no usable key in it, with a message for the log
  */
@@ -77,26 +76,13 @@ export function readKeySet(body: string, algorithms?: readonly string[]): ReadKe
   if (!Array.isArray(entries)) throw new Error('the answer is not a JWK Set');
   if (entries.length > MAX_KEYS) throw new Error(`the set has more than ${MAX_KEYS} keys`);
   const dropped: string[] = [];
-  const readable: VerificationKey[] = [];
+  const usable: VerificationKey[] = [];
   for (const [index, entry] of entries.entries()) {
     const key = readJwk(entry, algorithms);
     if (typeof key === 'string') dropped.push(`key ${index + 1}: ${key}`);
-    else readable.push(key);
+    else usable.push(key);
   }
-  const usable = readable.filter((key) => {
-    const ambiguous = readable.some((other) => other !== key && couldBeMistaken(key, other));
-    if (ambiguous) dropped.push(`key '${key.kid}': its kid is there twice`);
-    return !ambiguous;
-  });
   if (usable.length === 0)
     throw new Error(['the set has no usable key', ...dropped.slice(0, 5)].join('; '));
   return { set: new KeySet(usable), dropped };
-}
-
-function couldBeMistaken(one: VerificationKey, other: VerificationKey): boolean {
-  return (
-    one.kid !== undefined &&
-    one.kid === other.kid &&
-    [...one.algorithms].some((name) => other.algorithms.has(name))
-  );
 }

@@ -61,7 +61,7 @@ function prepareRing(rules: IssuerOptions, options: AuthenticatorOptions): () =>
       ...(algorithms === undefined ? {} : { algorithms }),
       http,
       log,
-      ...(keySetTimings === undefined ? {} : { timings: keySetTimings }),
+      timings: { ...keySetTimings, ...keys.timings },
       monotonicNow,
     });
 }

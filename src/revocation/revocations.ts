@@ -6,8 +6,10 @@ import { RevocationList } from './revocation-list.ts';
 import type { RevocationSource } from './source.ts';
 import type { TokenIdentity } from './token-identity.ts';
 
-/** Kept beyond an entry's end, on top of the clock skew that the token check allows. */
+/** Kept beyond an entry's end, on top of the clock skew: what the token check rounds and what a slow machine takes. */
 const SPARE_MARGIN_MS = 60_000;
+/** The token check allows for the skew three times at most: in `exp`, in `iat`, and in the longest life between them. */
+const SKEWS = 3;
 const SWEEP_EVERY_MS = 1_000;
 
 /** A source with what it may say. */
@@ -41,7 +43,7 @@ export class Revocations {
 
   constructor(options: RevocationsOptions) {
     const clock = options.clock ?? systemClock;
-    this.#list = new RevocationList(clock, options.clockSkewMs + SPARE_MARGIN_MS);
+    this.#list = new RevocationList(clock, SKEWS * options.clockSkewMs + SPARE_MARGIN_MS);
     this.#whenUnknown = options.whenUnknown;
     this.#followers = options.sources.map(
       ({ source, policy }) =>

@@ -95,6 +95,23 @@ test('a thousand unknown kids within one cooldown cause one fetch, and are refus
   assert.equal(stage.http.requests.length, 2);
 });
 
+test('junk that is dead whoever signed it makes nobody ask for keys', async () => {
+  const stage = stageWith(() => answers([k1()]));
+  await stage.outcome(firstToken());
+  await pass(10_000);
+  const header = { alg: 'RS256', kid: 'new' };
+  const expired = goodClaims({ iat: 1, exp: 2 });
+  for (const token of [
+    makeToken({ header, claims: expired }),
+    makeToken({ header, claims: goodClaims({ iss: 'https://unknown.example' }) }),
+    makeToken({ header: { alg: 'HS256', kid: 'new' } }),
+    makeToken({ header: { alg: 'PS256', kid: 'k1' } }),
+    makeToken({ header }).replace(/[^.]+$/, ''),
+  ])
+    assert.equal(await stage.outcome(token), 'invalidCredentials');
+  assert.equal(stage.http.requests.length, 1);
+});
+
 test('a good set without a key drops it at once: verified tokens of it do not live on in the cache', async () => {
   let keys = [k1(), k2()];
   const stage = stageWith(() => answers(keys));
@@ -136,7 +153,11 @@ for (const [what, bad] of [
   ['keys twice', () => jsonAnswer(`{"keys":[],"keys":[${JSON.stringify(k1())}]}`)],
   ['500', () => jsonAnswer({ keys: [k2()] }, 500)],
   ['a redirect', () => jsonAnswer('', 302)],
-  ['too many keys', () => jsonAnswer({ keys: Array.from({ length: 101 }, k2) })],
+  [
+    'too many keys',
+    () =>
+      jsonAnswer({ keys: Array.from({ length: 101 }, (_, n) => ({ ...k2(), kid: `k${n + 2}` })) }),
+  ],
   ['nothing', () => Promise.reject(new Error('unreachable'))],
 ] as const)
   test(`a keys endpoint that answers ${what} does not take the good keys away`, async () => {

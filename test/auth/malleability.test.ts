@@ -11,8 +11,10 @@ import {
   jsonAnswer,
   keyPair,
   makeToken,
+  padded,
   publicPem,
   signBytes,
+  twinOf,
   encode,
 } from './stage.ts';
 
@@ -95,20 +97,8 @@ test('any change of one character is refused, or is the same token', async () =>
 
 for (const algorithm of ['ES256', 'ES384', 'ES512'])
   test(`${algorithm}: the twin signature with n-s verifies, and is the same token`, async () => {
-    const orders: Readonly<Record<string, bigint>> = {
-      ES256: 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n,
-      ES384:
-        0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973n,
-      ES512:
-        0x01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409n,
-    };
     const token = makeToken({ algorithm });
-    const [h = '', p = '', s = ''] = token.split('.');
-    const bytes = Buffer.from(s, 'base64url');
-    const half = bytes.length / 2;
-    const twinS = (orders[algorithm] ?? 0n) - BigInt(`0x${bytes.subarray(half).toString('hex')}`);
-    const twinHex = twinS.toString(16).padStart(half * 2, '0');
-    const twin = `${h}.${p}.${Buffer.concat([bytes.subarray(0, half), Buffer.from(twinHex, 'hex')]).toString('base64url')}`;
+    const twin = twinOf(algorithm, token);
     assert.notEqual(twin, token);
     assert.equal(await stageFor(algorithm).outcome(twin), 'admitted');
     const caller = await stageFor(algorithm).present(token);
@@ -121,11 +111,6 @@ for (const algorithm of ['ES256', 'ES384', 'ES512'])
       );
   });
 
-/** Pads a part to a multiple of four, as WSO2 does. */
-function pad(part: string): string {
-  return part + '='.repeat((4 - (part.length % 4)) % 4);
-}
-
 test('exactly the padding that each part calls for is taken, and makes no other token of it', async () => {
   for (const extra of ['', 'x', 'xx']) {
     const token = makeToken({
@@ -134,10 +119,10 @@ test('exactly the padding that each part calls for is taken, and makes no other 
     });
     const [h = '', p = '', s = ''] = token.split('.');
     const spellings = [
-      `${pad(h)}.${p}.${s}`,
-      `${h}.${pad(p)}.${s}`,
-      `${h}.${p}.${pad(s)}`,
-      `${pad(h)}.${pad(p)}.${pad(s)}`,
+      `${padded(h)}.${p}.${s}`,
+      `${h}.${padded(p)}.${s}`,
+      `${h}.${p}.${padded(s)}`,
+      `${padded(h)}.${padded(p)}.${padded(s)}`,
     ];
     for (const spelling of spellings) {
       const stage = stageFor('RS256');
@@ -152,7 +137,7 @@ test('exactly the padding that each part calls for is taken, and makes no other 
     for (const spelling of [
       `${h}=.${p}.${s}`,
       `${h}.${p}=.${s}`,
-      `${h}.${p}.${pad(s)}=`,
+      `${h}.${p}.${padded(s)}=`,
       `${h}.${p}.${s}===`,
     ])
       if (!spellings.includes(spelling))
@@ -161,12 +146,12 @@ test('exactly the padding that each part calls for is taken, and makes no other 
 });
 
 test("WSO2's own tokens, signed over the padded spelling, are verified as such and known by the canonical one", async () => {
-  const header = pad(encode({ typ: 'JWT', alg: 'RS256', x5t: 'x' }));
-  const payload = pad(encode(goodClaims({ iat: NOW_MS - 1_000 })));
+  const header = padded(encode({ typ: 'JWT', alg: 'RS256', x5t: 'x' }));
+  const payload = padded(encode(goodClaims({ iat: NOW_MS - 1_000 })));
   assert.ok(header.endsWith('=') || payload.endsWith('='));
   const input = `${header}.${payload}`;
   const signature = signBytes('RS256', keyPair('RS256').privateKey, input).toString('base64url');
-  const token = `${input}.${pad(signature)}`;
+  const token = `${input}.${padded(signature)}`;
   const stage = stageFor('RS256');
   const caller = await stage.present(token);
   const bare = jwtIdentity({

@@ -205,6 +205,35 @@ export function publicFace(fault: GatewayFault | undefined): unknown {
   );
 }
 
+/** Orders n of the curves. */
+const ORDERS: Readonly<Record<string, bigint>> = {
+  ES256: 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n,
+  ES384:
+    0xffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973n,
+  ES512:
+    0x01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409n,
+};
+
+/** The same signature with n - s for s, which verifies as well. */
+export function twinOf(algorithm: string, token: string): string {
+  const [h = '', p = '', s = ''] = token.split('.');
+  const bytes = Buffer.from(s, 'base64url');
+  const half = bytes.length / 2;
+  const order = ORDERS[algorithm];
+  if (order === undefined) return token;
+  const twin = (order - BigInt(`0x${bytes.subarray(half).toString('hex')}`)).toString(16);
+  bytes.write(twin.padStart(half * 2, '0'), half, 'hex');
+  return `${h}.${p}.${bytes.toString('base64url')}`;
+}
+
+/** Pads each part to a multiple of four, as WSO2 does. */
+export function padded(token: string): string {
+  return token
+    .split('.')
+    .map((part) => part + '='.repeat((4 - (part.length % 4)) % 4))
+    .join('.');
+}
+
 const CONFORMANCE = process.env['PORTCULLIS_CONFORMANCE'] ?? '../shared/conformance';
 
 /** Parsed JSON of one file of public test vectors; undefined, said loudly, where they are not on this machine (never in CI). */

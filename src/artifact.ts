@@ -26,7 +26,7 @@ export interface Artifact {
 export type ExtensionName = 'startup' | 'filter' | 'revocation';
 
 /** Raised when a gateway of this version could no longer read, or would misread, what the version before wrote. */
-export const ARTIFACT_FORMAT = 1;
+const ARTIFACT_FORMAT = 1;
 
 const BANNER = '// @portcullis-artifact format=';
 /** Bytes that decide whether a file is an artifact, before anything in it is run. */

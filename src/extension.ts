@@ -15,14 +15,15 @@ export interface ExtensionSink {
 export interface RevocationExtensionContext {
   /** `[tokenRevocationConfig.persistent]`, own keys included. */
   readonly config: ConfigSection;
-  /** Aborted when the gateway stops. */
+  /** Aborted when the gateway stops, and when a whole new read is wanted: return then; in the second case the extension is called again. */
   readonly signal: AbortSignal;
   readonly log: Log;
 }
 
 /**
  * Default export of `extensions/token_revocation_extension.ts`: runs for every `type` but `default`, `etcd` and `event-stream`. Adds
- * what is revoked, calls `complete`, then keeps following until the signal aborts; an error thrown out of it restarts it later.
+ * what is revoked, calls `complete`, then keeps following until the signal aborts; an error thrown out of it restarts it later. One that
+ * returns after `complete` is called again every `reconcileInterval`.
  */
 export type RevocationExtension = (
   sink: ExtensionSink,

@@ -38,11 +38,13 @@ export async function openTrust(config: MgwConfig): Promise<Trust> {
 
   let listener;
   if (keyStore === undefined) {
+    const authority = await ensureLocalAuthority(folder);
+    warn(authority.warnings);
     const made = await ensureServerCertificate(folder, 'gateway', [host]);
     const how = made.created ? 'was made now' : 'is used again';
     notes.push({
       level: 'info',
-      message: `No key store is configured: the certificate ${made.file} of the local authority ${how}`,
+      message: `No key store is configured: the certificate ${made.file} of the local authority ${how}; clients check it with ${authority.caFile}`,
     });
     warn(made.warnings);
     listener = { key: made.key, cert: made.cert };
@@ -53,7 +55,7 @@ export async function openTrust(config: MgwConfig): Promise<Trust> {
 
   if (trustStore === undefined) {
     const authority = await ensureLocalAuthority(folder);
-    warn(authority.warnings);
+    if (keyStore !== undefined) warn(authority.warnings);
     return {
       listener,
       notes,

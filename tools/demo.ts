@@ -341,7 +341,7 @@ async function untilRefused(
       const size = Buffer.byteLength(answer.body);
       if (size !== 146) throw new StepFailed(`the fault body has ${size} bytes, not 146`);
       say(
-        `    ${size} bytes; refused ${(began - revokedAt).toFixed(1)} ms after the revocation was answered`,
+        `    Refused, ${size} bytes. The call was sent ${(began - revokedAt).toFixed(1)} ms after the revocation was answered.`,
       );
       return;
     }

@@ -43,13 +43,19 @@ const sources = ['src', 'test', 'tools', 'bench', 'examples'];
 const STEPS: readonly Step[] = [
   { name: 'format', run: () => run('oxfmt', ['--check', ...sources]) },
   { name: 'lint', run: () => run('oxlint', ['--type-aware', ...sources]) },
-  { name: 'types', run: () => run('tsc', ['-p', 'tsconfig.json']) },
+  {
+    name: 'types',
+    run: () => {
+      run('tsc', ['-p', 'tsconfig.json']);
+      run('tsc', ['-p', 'examples/tsconfig.json']);
+    },
+  },
   { name: 'dead-code', run: () => run('knip', []) },
   { name: 'build', run: () => run('npm', ['run', '--silent', 'build']) },
   {
     name: 'unit',
     run: () =>
-      tests('test/{revocation,auth,config,openapi,project,gateway,tls,net,log}/**/*.test.ts', 2),
+      tests('test/{*,{revocation,auth,config,openapi,project,gateway,tls,net}/**/*}.test.ts', 2),
   },
   {
     name: 'servers',

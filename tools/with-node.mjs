@@ -55,12 +55,19 @@ function nodeFolder() {
   return folder;
 }
 
-/** Installs what package-lock.json names, unless that was done since it last changed. */
+/**
+ * Installs what package-lock.json names, unless that was done since it last changed. Not by `npm ci`, which refuses a lock that leaves out
+ * optional packages for other platforms than the one it was written on.
+ */
 function installPackages(env) {
   const installed = join(root, 'node_modules', '.package-lock.json');
   const lock = join(root, 'package-lock.json');
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return;
-  runNpm('installing packages (npm ci)', ['ci', '--no-audit', '--no-fund'], env);
+  runNpm(
+    'installing packages (npm install)',
+    ['install', '--no-save', '--no-audit', '--no-fund'],
+    env,
+  );
 }
 
 const folder = nodeFolder();

@@ -9,7 +9,7 @@ import { HELP } from './help.ts';
 import { processIo, styled } from './io.ts';
 import type { Io } from './io.ts';
 
-type Command = (words: string[], io: Io) => Promise<number>;
+type Command = (words: string[], io: Io, verbose: boolean) => Promise<number>;
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   init,
@@ -40,7 +40,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     if (name === '-h' || name === '--help' || name === '?') return await help([], io);
     if (name === '--version') return await version([], io);
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
-    if (command !== undefined) return await command(rest, io);
+    if (command !== undefined) return await command(rest, io, verbose);
     const instead = Object.hasOwn(NOT_BUILT, name) ? NOT_BUILT[name] : undefined;
     if (instead === undefined) throw usage(`Unknown command '${name}'`);
     throw new OperatorError(
@@ -104,7 +104,7 @@ async function init(words: string[], io: Io): Promise<number> {
   return 0;
 }
 
-async function build(words: string[], io: Io): Promise<number> {
+async function build(words: string[], io: Io, verbose: boolean): Promise<number> {
   const { values, positionals } = parse(words, {
     'allow-remote-refs': { type: 'boolean' },
     'deployment-config': { type: 'string', short: 'd' },
@@ -149,7 +149,7 @@ async function build(words: string[], io: Io): Promise<number> {
     return 0;
   } catch (error) {
     if (open) io.out(` ${styled(io, 'bold', '[ERROR]')}\n`);
-    complain(error, 'build', false, io);
+    complain(error, 'build', verbose, io);
     io.out(`\n${styled(io, 'bold red', 'BUILD FAILED')}\n`);
     return 1;
   }

@@ -6,6 +6,7 @@ import { OperatorError } from '../errors.ts';
 import {
   hashSecret,
   type KeyStoreFile,
+  type LaunchedTokenService,
   launchTokenService,
   SIGNING_ALGORITHMS,
   type SigningAlgorithm,
@@ -101,8 +102,20 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   const level = oneOf(values['log-level'], ['INFO', 'DEBUG', 'WARN', 'ERROR'], '--log-level');
   const log = tokenServiceLog(level ?? 'INFO', (line) => io.err(line));
   // Before anything is opened: a signal during the start ends it as cleanly as one later.
-  using signal = new EndSignal();
-  const launched = await launchTokenService(launchOf(values, process.env, io.cwd), log);
+  const signal = endSignal();
+  try {
+    const launched = await launchTokenService(launchOf(values, process.env, io.cwd), log);
+    announce(launched, io);
+    await signal.came;
+    await launched.close();
+  } finally {
+    signal.ignore();
+  }
+  io.out('Token service has stopped\n');
+  return 0;
+}
+
+function announce(launched: LaunchedTokenService, io: Io): void {
   const { address, credentialsFile, credentialsCreated, caFile } = launched;
   io.out(
     credentialsCreated
@@ -115,32 +128,22 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   }
   io.out(`Issuer is ${address.issuer}\n`);
   io.out(`Token service is ready at ${address.url}\n`);
-  await signal.came;
-  await launched.close();
-  io.out('Token service has stopped\n');
-  return 0;
 }
 
-/** Waits for the first SIGTERM or SIGINT; a second one ends the process at once, as if nobody listened. */
-class EndSignal implements Disposable {
-  readonly came: Promise<void>;
-  #end = (): void => undefined;
-
-  constructor() {
-    this.came = new Promise((resolve) => {
-      this.#end = () => {
-        this[Symbol.dispose]();
-        resolve();
-      };
-    });
-    process.on('SIGTERM', this.#end);
-    process.on('SIGINT', this.#end);
-  }
-
-  [Symbol.dispose](): void {
-    process.off('SIGTERM', this.#end);
-    process.off('SIGINT', this.#end);
-  }
+/** `came` resolves at the first SIGTERM or SIGINT; a second one ends the process at once, as if nobody listened. */
+function endSignal(): { readonly came: Promise<void>; readonly ignore: () => void } {
+  const { promise: came, resolve } = Promise.withResolvers<void>();
+  const ignore = (): void => {
+    process.off('SIGTERM', end);
+    process.off('SIGINT', end);
+  };
+  const end = (): void => {
+    ignore();
+    resolve();
+  };
+  process.on('SIGTERM', end);
+  process.on('SIGINT', end);
+  return { came, ignore };
 }
 
 function launchOf(values: Values, env: NodeJS.ProcessEnv, cwd: string): TokenServiceLaunch {

@@ -1,5 +1,5 @@
 import type { Field, Table } from './field.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../nearest.ts';
 import { SCHEMA, type TableName } from './schema.ts';
 import { leadsToUnsupported, UNSUPPORTED } from './unsupported.ts';
 

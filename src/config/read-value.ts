@@ -4,7 +4,7 @@ import { parseTOML } from 'toml-eslint-parser';
 import type { OperatorErrorCode } from '../errors.ts';
 import type { Raw, TomlValue } from './entry.ts';
 import type { Field } from './field.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../nearest.ts';
 import { parseDuration, parseSize } from './quantity.ts';
 import { valueOf } from './toml-file.ts';
 

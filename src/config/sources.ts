@@ -1,6 +1,6 @@
 import type { Assembly } from './assembly.ts';
 import type { Credentials, IssuerConfig, SourceConfig, StoreConfig } from './config.ts';
-import { nearest } from './nearest.ts';
+import { nearest } from '../nearest.ts';
 import { isLoopback, urlProblem } from './read-value.ts';
 import type { Settings } from './schema.ts';
 import { AMQP_ONLY, STORE_ONLY } from './schema-revocation.ts';

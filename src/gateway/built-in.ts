@@ -30,11 +30,11 @@ function readiness(exchange: Exchange): true {
 }
 
 function status(exchange: Exchange, code: number, body: string): true {
+  exchange.unfiltered = true;
   if (exchange.method !== 'GET' && exchange.method !== 'HEAD') {
     throw new GatewayFault('methodNotAllowed', 'only to be read', { allow: 'GET, HEAD' });
   }
   const fields = ['Content-Type', 'application/json', 'Cache-Control', 'no-store'];
-  exchange.unfiltered = true;
   exchange.answer(code, fields, body, 'answered');
   return true;
 }

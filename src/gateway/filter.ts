@@ -2,6 +2,7 @@ import type { Caller } from '../auth/caller.ts';
 import type { ExtensionFilter, FilterAnswer, FilterRequest } from '../extension.ts';
 import type { Exchange } from './exchange.ts';
 import type { Outgoing } from './forward.ts';
+import { RESPONSE_HOP_BY_HOP } from './header-names.ts';
 import type { HeaderPolicy } from './headers.ts';
 
 /**
@@ -29,42 +30,32 @@ export async function filterRequest(
 }
 
 /**
- * Runs `filterResponse` on a head and sends the result. `Set-Cookie` cannot be joined in one value: those of the upstream are not in the
- * map and stay as they are. When the extension throws, the client gets a bare 500.
+ * Runs `filterResponse` on a head. `Set-Cookie` cannot be joined in one value: those of the upstream are not in the map and stay as they
+ * are. Rejects with what the extension throws.
+ * @param fields name and value, alternating
  */
 export async function filterHead(
   filter: ExtensionFilter,
-  exchange: Exchange,
   status: number,
   fields: readonly string[],
-  send: (status: number, fields: string[]) => void,
-): Promise<void> {
-  const framing = new Map<string, string>();
-  try {
-    const headers = toMap(fields, isCookie);
-    for (const name of ['content-length', 'connection']) {
-      const value = headers.get(name);
-      if (value !== undefined) framing.set(name, value);
-      headers.delete(name);
-    }
-    const response = { status, headers, requestId: exchange.id };
-    await filter.filterResponse?.(response);
-    if (!Number.isInteger(response.status) || response.status < 200 || response.status > 599) {
-      throw new Error(`status ${response.status} is not one of a final response`);
-    }
-    for (const name of ['content-length', 'connection', 'transfer-encoding', 'keep-alive']) {
-      headers.delete(name);
-    }
-    const cookies = fields.flatMap((name, at) =>
-      at % 2 === 0 && isCookie(name.toLowerCase()) ? [name, fields[at + 1] ?? ''] : [],
-    );
-    send(response.status, [...flat(headers), ...flat(framing), ...cookies]);
-  } catch (error) {
-    exchange.log.error('ExtensionFilter', `filterResponse failed: ${String(error)}`, exchange.id);
-    exchange.outcome = 'internalError';
-    if (exchange.status === 0) send(500, flat(framing));
+  requestId: string,
+): Promise<{ readonly status: number; readonly fields: string[] }> {
+  const headers = toMap(fields, (name) => FRAMING.has(name) || name === 'set-cookie');
+  const response = { status, headers, requestId };
+  await filter.filterResponse?.(response);
+  if (!Number.isInteger(response.status) || response.status < 200 || response.status > 599) {
+    throw new Error(`filterResponse: ${response.status} is not the status of a final response`);
   }
+  for (const name of FRAMING) headers.delete(name);
+  const kept = fields.filter((_, at) => {
+    const name = (fields[at - (at % 2)] ?? '').toLowerCase();
+    return FRAMING.has(name) || name === 'set-cookie';
+  });
+  return { status: response.status, fields: [...[...headers].flat(), ...kept] };
 }
+
+/** Fields of a response that are not the extension's to set. */
+const FRAMING: ReadonlySet<string> = new Set(['content-length', ...RESPONSE_HOP_BY_HOP]);
 
 /** Names in lower case; fields of one name joined as RFC 9110 section 5.3 says. */
 function toMap(
@@ -93,12 +84,4 @@ function requestFields(headers: ReadonlyMap<string, string>, policy: HeaderPolic
     }
   }
   return fields;
-}
-
-function isCookie(name: string): boolean {
-  return name === 'set-cookie';
-}
-
-function flat(map: ReadonlyMap<string, string>): string[] {
-  return [...map].flat();
 }

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Api } from '../openapi/route.ts';
 import { TrustedProxies } from './client-address.ts';
 import type { DataPlane } from './data-plane.ts';
@@ -83,6 +84,8 @@ class DataPlaneGateway implements Gateway {
     }, graceMs);
     await closed;
     clearTimeout(timer);
+    // Responses whose sockets were ended stop their own calls, a turn of the event loop or two later.
+    for (let turns = 0; turns < 100 && this.counters().active > 0; turns++) await turn();
     await this.#upstreams.destroy();
   }
 

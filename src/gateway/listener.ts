@@ -9,6 +9,7 @@ import {
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
 import { GatewayFault, OperatorError } from '../errors.ts';
 import { plainAddress } from './client-address.ts';
 import { Connection } from './connection.ts';
@@ -48,6 +49,8 @@ export class Listener {
   readonly #server: AnyServer;
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
+  /** HTTP/1.1 connections on which no request has come yet; node:http does not take them for idle. */
+  readonly #unused = new Set<Socket>();
   /** By socket, or by session in HTTP/2. */
   readonly #connections = new WeakMap<object, Connection>();
 
@@ -86,6 +89,7 @@ export class Listener {
     return new Promise((resolve) => {
       this.#server.close(() => resolve()); // an error says only that it never listened
       for (const session of this.#sessions) session.close(); // GOAWAY
+      for (const socket of this.#unused) socket.destroy();
     });
   }
 
@@ -100,6 +104,14 @@ export class Listener {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
+    server.on(
+      this.#site.scheme === 'http' ? 'connection' : 'secureConnection',
+      (socket: Socket) => {
+        if ((socket as TLSSocket).alpnProtocol === 'h2') return;
+        this.#unused.add(socket);
+        socket.once('close', () => this.#unused.delete(socket));
+      },
+    );
     server.on('session', (session: ServerHttp2Session) => {
       this.#sessions.add(session);
       session.once('close', () => this.#sessions.delete(session));
@@ -167,6 +179,7 @@ export class Listener {
     const key = request instanceof IncomingMessage ? request.socket : request.stream.session;
     const known = key === undefined ? undefined : this.#connections.get(key);
     if (known !== undefined) return known;
+    this.#unused.delete(request.socket);
     const peer = peerOf(request.socket);
     const connection = new Connection(peer, this.#plane.trustedProxies.trusts(peer));
     if (key !== undefined) this.#connections.set(key, connection);

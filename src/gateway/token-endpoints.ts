@@ -28,12 +28,12 @@ export function answerTokenEndpoint(
   const { plane, method, target } = exchange;
   const endpoint = ENDPOINTS.get(name);
   if (endpoint === undefined || plane.keyManager === undefined) return false;
+  exchange.unfiltered = true;
   if (method !== endpoint.method) {
     throw new GatewayFault('methodNotAllowed', 'not the method of this token endpoint', {
       allow: endpoint.method,
     });
   }
-  exchange.unfiltered = true;
   const below = `/${name}${target.slice(pathEnd)}`;
   const request = outgoing(exchange, plane.keyManager.next(), below, true);
   forward(exchange, request, (failed, error) => unavailable(failed, error, endpoint.called));

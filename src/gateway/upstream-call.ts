@@ -139,6 +139,7 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
 
   #filtered(): void {
     this.#filtering = false;
+    if (this.#cancelled) return;
     if (this.#complete) this.#end();
     else this.#resume?.();
   }

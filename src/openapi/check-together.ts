@@ -1,6 +1,6 @@
 import type { Definition } from './definition.ts';
 import { pathShape } from './path-template.ts';
-import type { Problems } from './problems.ts';
+import type { Place, Problems } from './problems.ts';
 import type { Api } from './route.ts';
 
 /** An API and where it was read from. */
@@ -8,6 +8,9 @@ export interface LoadedApi {
   readonly api: Api;
   readonly definition: Definition;
 }
+
+/** Paths that the gateway answers by itself: health, readiness, and the token endpoints that it proxies. */
+const OWN_PATHS = ['health', 'ready', 'token', 'revoke', 'authorize', 'userinfo'];
 
 /** Refuses definitions that cannot live in one gateway: what names, base paths and requests may belong to is one of them. */
 export function checkTogether(loaded: readonly LoadedApi[], problems: Problems): void {
@@ -75,6 +78,11 @@ function refuseShadows(loaded: readonly LoadedApi[], problems: Problems): void {
     const own = pathShape(api.basePath).length;
     for (const { method, template } of api.routes) {
       const segments = pathShape(api.basePath + template);
+      const place = (): Place => definition.at(['paths', template, method.toLowerCase()]);
+      if (segments.length === 1 && OWN_PATHS.includes(segments[0] ?? '')) {
+        const message = `${method} ${template} is never reached: the gateway answers ${api.basePath}${template} by itself`;
+        problems.invalid(place(), message, 'Give the API another base path.');
+      }
       const shadow = bases.find(
         (base) =>
           base.segments.length > own &&
@@ -82,7 +90,7 @@ function refuseShadows(loaded: readonly LoadedApi[], problems: Problems): void {
       );
       if (shadow === undefined) continue;
       problems.invalid(
-        definition.at(['paths', template, method.toLowerCase()]),
+        place(),
         `${method} ${template} is never reached: ${api.basePath}${template} lies below the base path ${shadow.api.basePath} of ${shadow.api.file}`,
         'Move the operation there, or change a base path.',
       );

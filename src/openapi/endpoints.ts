@@ -1,5 +1,6 @@
 import type { Definition } from './definition.ts';
-import { isObject, member, nearestName } from './json.ts';
+import { nearest } from '../nearest.ts';
+import { isObject, member } from './json.ts';
 import type { JsonObject, JsonPath } from './json.ts';
 import type { Problems } from './problems.ts';
 import { endpointUrl, serverUrls } from './servers.ts';
@@ -68,7 +69,7 @@ function endpointList(
     const named = namedEndpoints(definition.document);
     const found = name === undefined ? undefined : named.get(name);
     if (found !== undefined) return endpointUrls(definition, found.path, found.value, problems);
-    const near = name === undefined ? undefined : nearestName(name, named.keys());
+    const near = name === undefined ? undefined : nearest(name, named.keys());
     problems.invalid(
       definition.at(path),
       `The endpoint reference '${value}' is not defined under ${NAMED}`,
@@ -119,7 +120,7 @@ function checkOptions(
       const parts = Object.keys(isObject(endpoint[key]) ? endpoint[key] : {}).join(', ');
       problems.notBuilt(place, `advanceEndpointConfig (${parts})`, 'Remove it.');
     } else if (key !== 'urls' && key !== 'type') {
-      const near = nearestName(key, KEYS);
+      const near = nearest(key, KEYS);
       const remedy = near === undefined ? 'Remove it.' : `Did you mean ${near}?`;
       problems.invalid(place, `The endpoint key '${key}' is not known`, remedy);
     }

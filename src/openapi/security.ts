@@ -1,6 +1,7 @@
 import type { Definition } from './definition.ts';
 import { isSwagger2 } from './definition.ts';
-import { isObject, member, nearestName } from './json.ts';
+import { nearest } from '../nearest.ts';
+import { isObject, member } from './json.ts';
 import type { JsonPath } from './json.ts';
 import type { Problems } from './problems.ts';
 
@@ -101,7 +102,7 @@ function checkScheme(
   const scheme = member(schemes, name);
   const at = definition.at(place);
   if (!isObject(scheme)) {
-    const near = nearestName(name, Object.keys(isObject(schemes) ? schemes : {}));
+    const near = nearest(name, Object.keys(isObject(schemes) ? schemes : {}));
     const remedy = near === undefined ? 'Declare it.' : `Did you mean '${near}'?`;
     problems.invalid(at, `The security scheme '${name}' is not declared`, remedy);
     return;

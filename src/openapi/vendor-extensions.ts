@@ -1,6 +1,7 @@
 import type { Definition } from './definition.ts';
 import { METHODS } from './definition.ts';
-import { isObject, member, nearestName } from './json.ts';
+import { nearest } from '../nearest.ts';
+import { isObject, member } from './json.ts';
 import type { JsonPath } from './json.ts';
 import type { Problems } from './problems.ts';
 
@@ -83,7 +84,7 @@ function checkHolder(
     const place = (): ReturnType<Definition['at']> => definition.at([...path, name]);
     if (known === undefined) {
       if (!/^x-wso2-/i.test(name)) continue;
-      const near = nearestName(name, Object.keys(EXTENSIONS));
+      const near = nearest(name, Object.keys(EXTENSIONS));
       const remedy = near === undefined ? 'Remove it.' : `Did you mean ${near}?`;
       problems.invalid(place(), `The extension ${name} is not known`, remedy);
     } else if (level === undefined || !known.levels.includes(level)) {

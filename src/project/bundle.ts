@@ -72,6 +72,8 @@ async function generate(
       banner: ARTIFACT_BANNER,
       codeSplitting: false,
       minify: false,
+      // Documentation of packages is of no use here; their licences stay.
+      comments: { jsdoc: false, legal: true },
       sourcemap: false,
     }));
   } catch (cause) {

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type * as Amqplib from 'amqplib';
@@ -201,15 +202,22 @@ export class AmqpDialer {
         socketOptions,
       ),
     );
+    // A connection that comes too late must not end the process with an `error` that nobody listens for.
+    result.then(
+      (model) => model.on('error', () => undefined),
+      () => undefined,
+    );
+    // Should amqplib never answer, the deadline still does.
+    const late = once(end.signal, 'abort').then(() => Promise.reject(new HandshakeEnded()));
     try {
-      const model = await result;
+      const model = await Promise.race([result, late]);
       return linkOf(model, broker, end);
     } catch (error) {
       end.abort();
       if (signal.aborted || !(error instanceof Error)) throw error;
       if (/Expected ConnectionOpenOk; got <ConnectionClose/.test(error.message))
         throw new VhostRefused(watch.refusal);
-      if (error.name === 'AbortError')
+      if (error instanceof HandshakeEnded || error.name === 'AbortError')
         throw new Error(`no AMQP connection within ${broker.connectTimeoutMs} ms`, {
           cause: error,
         });
@@ -272,6 +280,9 @@ export class AmqpDialer {
     };
   }
 }
+
+/** The deadline came, or the gateway stops. */
+class HandshakeEnded extends Error {}
 
 /** The broker let the user in but not into this virtual host. */
 class VhostRefused extends Error {

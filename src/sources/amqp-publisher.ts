@@ -120,7 +120,7 @@ async function confirmed(
  * WSO2's six fields, `ttl` in seconds as text and `expiryTime` in epoch milliseconds, and `issuer` beside them, which WSO2's readers pass
  * over. `now` is epoch milliseconds.
  */
-export function mapMessageOf(revocation: OutgoingRevocation, now: number): Buffer {
+function mapMessageOf(revocation: OutgoingRevocation, now: number): Buffer {
   const seconds = Math.max(1, Math.ceil((revocation.expiresAtMs - now) / 1000));
   return writeAmqpMap(
     new Map<string, AmqpMapValue>([

@@ -23,6 +23,10 @@ const WRITES = new Set(['set', 'create', 'update', 'compareAndSwap']);
 /** Nodes taken in one turn of the event loop, so that requests do not wait for a long list. */
 const NODES_PER_TURN = 2_000;
 
+/** So many long polls in a row may end without an event sooner than after `HASTY_MS` milliseconds. */
+const MOST_HASTY_EMPTIES = 10;
+const HASTY_MS = 1_000;
+
 interface Position {
   /** First index that was not seen yet. */
   nextIndex: number;
@@ -74,6 +78,7 @@ class EtcdV2Directory {
   readonly #url: string;
   readonly #root: string;
   readonly #headers: Record<string, string>;
+  #hastyEmpties = 0;
 
   constructor(link: EtcdLink, sink: RevocationSink) {
     this.#link = link;
@@ -116,6 +121,7 @@ class EtcdV2Directory {
   async watchOnce(position: Position, signal: AbortSignal): Promise<string | undefined> {
     const round = new Round(signal, this.#link.watchQuietMs);
     const { nextIndex } = position;
+    const askedAt = performance.now();
     let answered = false;
     try {
       const { status, headers, body } = await this.#link.http.stream({
@@ -133,7 +139,10 @@ class EtcdV2Directory {
       if (status === 200 && index < nextIndex - 1) return "the store's index went back";
       if (status === 200 && index === nextIndex - 1) this.#sink.alive();
       const text = await this.#readText(body);
-      if (text.trim() === '' && status === 200) return undefined;
+      if (text.trim() === '' && status === 200) {
+        this.#noteEmpty(performance.now() - askedAt);
+        return undefined;
+      }
       const value = parseJson(text);
       if (errorCodeOf(value) === HISTORY_CLEARED) return 'the history of changes was cleared';
       if (status !== 200) throw refusal(status, value);
@@ -148,6 +157,13 @@ class EtcdV2Directory {
     }
   }
 
+  /** etcd ends a long poll without an event when it times out or stops; something in between that always does would be asked in a circle. */
+  #noteEmpty(afterMs: number): void {
+    this.#hastyEmpties = afterMs < HASTY_MS ? this.#hastyEmpties + 1 : 0;
+    if (this.#hastyEmpties > MOST_HASTY_EMPTIES)
+      throw new Error('etcd ends every watch at once without an event');
+  }
+
   #applyEvent(value: unknown, position: Position, asked: number): void {
     const node = isJsonObject(value) ? value['node'] : undefined;
     if (!isJsonObject(value) || !isJsonObject(node))
@@ -157,6 +173,7 @@ class EtcdV2Directory {
       throw new Error("etcd's answer to a watch has no usable index");
     if (WRITES.has(String(value['action']))) this.#addNode(node);
     position.nextIndex = Math.max(position.nextIndex, index + 1);
+    this.#hastyEmpties = 0;
     this.#sink.alive();
   }
 

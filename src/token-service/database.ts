@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { OperatorError } from '../errors.ts';
@@ -163,10 +163,22 @@ const SQLITE_BUSY = 5;
 
 /** Made by ourselves first, as SQLite would make it readable by everyone; its log takes over the mode. */
 function makeFile(file: string): void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const folder = dirname(file);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
   const stat = statSync(file, { throwIfNoEntry: false });
-  if (stat === undefined) closeSync(openSync(file, 'wx', 0o600));
-  else refuseOpenMode(stat.mode, file);
+  if (stat !== undefined) {
+    refuseOpenMode(stat.mode, file);
+    return;
+  }
+  closeSync(openSync(file, 'wx', 0o600));
+  if (process.platform === 'win32') return; // no handles on folders there
+  // What is committed into the file is only as durable as the file's name.
+  const handle = openSync(folder, 'r');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
 }
 
 /** Makes the tables in a new file; returns the generation. */

@@ -155,7 +155,7 @@ describe('micro-gw says how it is called', () => {
     const verbose = await run(cwd, 'version --verbose');
     assert.match(verbose.err, /^micro-gw: \[verbose\] Portcullis /);
     const failed = await run(cwd, '--verbose build nothing');
-    assert.match(failed.err, /micro-gw: Project nothing does not exist\.\n/);
+    assert.match(failed.err, /micro-gw: Project nothing does not exist\.\n.*\n +at /);
   });
 });
 

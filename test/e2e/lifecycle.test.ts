@@ -1,16 +1,192 @@
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { writeFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { startHttpServer } from '../support/http-server.ts';
 import { testIssuer } from '../support/issuer.ts';
-import { buildPetstore, PETS, startGateway } from '../support/product.ts';
+import {
+  buildPetstore,
+  launchGateway,
+  owned,
+  send,
+  startGateway,
+  temporaryFolder,
+  type GatewayOptions,
+  type Owner,
+} from '../support/product.ts';
+import { until } from '../support/until.ts';
 
-const { artifact } = await buildPetstore({ after });
+const file = { after };
+/** Requests that the upstream has received and not answered. */
+const held: ServerResponse[] = [];
+const upstream = await startHttpServer((_request, response) => held.push(response));
+owned(file, () => upstream.close());
+const { artifact } = await buildPetstore(file, { upstreamPort: upstream.port });
 const issuer = testIssuer();
-test('smoke', async (t) => {
-  const gateway = await startGateway(t, { artifact, issuers: [issuer] });
-  await gateway.untilReady();
-  assert.equal((await gateway.call(issuer.token())).status, 200);
-  assert.equal((await gateway.callTls(issuer.token())).status, 200);
-  assert.equal((await gateway.call(undefined)).status, 401);
-  console.log(gateway.program.output(), PETS);
-  assert.equal(await gateway.stop(), 0);
+const issuers = [issuer];
+
+/** A call that has reached the upstream. */
+async function inFlight(call: () => Promise<{ status: number; body: string }>) {
+  const before = held.length;
+  const answer = call();
+  answer.catch(() => undefined);
+  await until(() => held.length > before, 'the upstream has the request', 30_000);
+  const response = held.at(-1);
+  assert.ok(response);
+  return { answer, response };
+}
+
+describe('a gateway that is told to end', () => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    test(`${signal}: takes no new connections, finishes what is in flight, and ends with 0`, async (t) => {
+      const gateway = await startGateway(t, { artifact, issuers });
+      const plain = await inFlight(() => gateway.call(issuer.token()));
+      const tls = await inFlight(() => gateway.callTls(issuer.token()));
+      plain.response.write('half of');
+
+      gateway.program.signal(signal);
+      await gateway.program.said(new RegExp(`\\[APIGateway\\] \\[-\\] Ending \\(${signal}\\)`));
+      await until(
+        () =>
+          send(`${gateway.http}/health`).then(
+            () => false,
+            () => true,
+          ),
+        'new connections are refused',
+      );
+      plain.response.end(' it');
+      tls.response.end('all of it');
+      const [first, second] = [await plain.answer, await tls.answer];
+      assert.deepEqual([first.status, first.body], [200, 'half of it']);
+      assert.deepEqual([second.status, second.body], [200, 'all of it']);
+      assert.equal(await gateway.program.ended(), 0);
+      assert.match(gateway.program.output(), /\[APIGateway\] \[-\] Ended\n$/);
+    });
+
+  test('waits for server.drainTimeout at most', async (t) => {
+    const gateway = await startGateway(t, {
+      artifact,
+      issuers,
+      config: '[server]\n  drainTimeout = "200ms"\n',
+    });
+    const { answer } = await inFlight(() => gateway.call(issuer.token()));
+    gateway.program.signal('SIGTERM');
+    await assert.rejects(answer, /ECONNRESET|socket hang up/);
+    assert.equal(await gateway.program.ended(), 0);
+  });
+
+  test('ends at once at the second signal', async (t) => {
+    const gateway = await startGateway(t, { artifact, issuers });
+    const { answer } = await inFlight(() => gateway.call(issuer.token()));
+    gateway.program.signal('SIGINT');
+    await gateway.program.said(/Ending \(SIGINT\)/);
+    gateway.program.signal('SIGINT');
+    assert.equal(await gateway.program.ended(), 1);
+    await assert.rejects(answer);
+  });
+});
+
+describe('a start that is refused ends with 1 and says why', () => {
+  async function refusal(t: Owner, options: Partial<GatewayOptions>) {
+    const { program, home } = await launchGateway(t, { artifact, issuers, ...options });
+    assert.equal(await program.ended(), 1, program.output());
+    const output = program.output();
+    assert.doesNotMatch(output, /listener is active|\n +at .*\.js:\d+/);
+    return { output, home };
+  }
+
+  test('a port that is taken: the one who has it goes on', async (t) => {
+    const first = await startGateway(t, { artifact, issuers });
+    const { port } = new URL(first.https);
+    const { output } = await refusal(t, { flags: [`--listenerConfig.httpsPort=${port}`] });
+    assert.match(
+      output,
+      new RegExp(`gateway: https listener: cannot listen on 127\\.0\\.0\\.1:${port} \\(EADDRINUSE\\)`),
+    );
+    assert.equal((await send(`${first.http}/health`)).status, 200);
+  });
+
+  test('every problem of micro-gw.conf at once, each with file and line', async (t) => {
+    const { output } = await refusal(t, {
+      issuers: [],
+      config: [
+        '[listenerConfig]',
+        'httpProt = 9090',
+        '[tokenRevocationConfig.realtime]',
+        'enableRealtimeMessageRetrieval = "yes"',
+        '[tokenRevocationConfig.persistent]',
+        'enablePersistentStorageRetrieval = true',
+        'type = "default"',
+        'username = "kim"',
+        'endpointURL = "not a url"',
+        'reconcileInterval = "0s"',
+        'password = "${env:PORTCULLIS_TEST_UNSET}"',
+        '[server]',
+        'drainTimeout = -4',
+      ].join('\n'),
+    });
+    for (const [line, pattern] of [
+      [2, /httpProt.*httpPort/],
+      [4, /enableRealtimeMessageRetrieval/],
+      [9, /endpointURL/],
+      [10, /reconcileInterval/],
+      [11, /PORTCULLIS_TEST_UNSET/],
+      [13, /drainTimeout/],
+    ] as const) {
+      const said = output.split('\n').find((text) => text.includes(`micro-gw.conf:${line}:`));
+      assert.match(String(said), pattern, output);
+    }
+  });
+
+  test('TOML that is none, and settings that contradict each other', async (t) => {
+    const broken = await refusal(t, { issuers: [], config: '[server]\nheader = "a\n' });
+    assert.match(broken.output, /micro-gw\.conf:2: /);
+    const taken = await refusal(t, {
+      issuers: [],
+      ports: 'configured',
+      config: '[listenerConfig]\nhttpPort = 9099\nhttpsPort = 9099\n',
+    });
+    assert.match(taken.output, /micro-gw\.conf:3: .*httpsPort.*line 2/);
+  });
+
+  test('an artifact that is missing, or is something else', async (t) => {
+    const folder = await temporaryFolder(t);
+    const missing = join(folder, 'petstore.mjs');
+    assert.match((await refusal(t, { artifact: missing })).output, /petstore\.mjs.*micro-gw build/s);
+    const jar = join(folder, 'petstore.jar');
+    await writeFile(jar, 'PK\u0003\u0004');
+    assert.match((await refusal(t, { artifact: jar })).output, /petstore\.jar: is a jar/);
+    const script = join(folder, 'script.mjs');
+    await writeFile(script, 'console.log("it ran")');
+    const { output } = await refusal(t, { artifact: script });
+    assert.match(output, /script\.mjs: is not a Portcullis artifact/);
+    assert.doesNotMatch(output, /it ran/);
+  });
+
+  test('a source that needs an extension which the artifact has not', async (t) => {
+    const { output } = await refusal(t, {
+      config:
+        '[tokenRevocationConfig.persistent]\nenablePersistentStorageRetrieval = true\ntype = "redis"\n',
+    });
+    assert.match(output, /"redis".*token_revocation_extension\.ts/);
+  });
+
+  test('a broker URL that cannot be read, without its password', async (t) => {
+    const { output } = await refusal(t, {
+      config: `[tokenRevocationConfig.realtime]
+        enableRealtimeMessageRetrieval = true
+        jmsConnectionProviderUrl = "amqp://kim:hidden-5e1c@carbon/carbon"`,
+    });
+    assert.match(output, /brokerlist/);
+    assert.doesNotMatch(output, /hidden-5e1c/);
+  });
+
+  test('an issuer whose certificate is not there', async (t) => {
+    const { output } = await refusal(t, {
+      issuers: [],
+      config: '[[jwtTokenConfig]]\nissuer = "a"\ncertificatePath = "/nowhere/issuer.pem"\n',
+    });
+    assert.match(output, /\/nowhere\/issuer\.pem: cannot be read: ENOENT/);
+  });
 });

@@ -141,24 +141,37 @@ export class Wire {
 
   /** What came until `pattern` was in it. */
   async until(pattern: RegExp, deadlineMs = 5_000): Promise<string> {
-    const signal = AbortSignal.timeout(deadlineMs);
-    while (!pattern.test(this.text)) {
-      if (this.socket.destroyed || this.socket.readableEnded) {
-        throw new Error(`closed before ${String(pattern)}: ${this.text.slice(0, 500)}`);
-      }
-      await Promise.race([
-        once(this.socket, 'data', { signal }),
-        once(this.socket, 'close', { signal }),
-      ]);
-    }
+    await this.#wait(() => pattern.test(this.text), String(pattern), deadlineMs);
+    if (!pattern.test(this.text))
+      throw new Error(`closed before ${String(pattern)}: ${this.text.slice(0, 500)}`);
     return this.text;
   }
 
-  /** All that came until the other side closed. */
+  /** All that came until the connection was over. */
   async closed(deadlineMs = 5_000): Promise<string> {
-    const signal = AbortSignal.timeout(deadlineMs);
-    if (!this.socket.destroyed && !this.socket.closed) await once(this.socket, 'close', { signal });
+    await this.#wait(() => false, 'the end of the connection', deadlineMs);
     return this.text;
+  }
+
+  #wait(enough: () => boolean, what: string, deadlineMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const finish = (error?: Error): void => {
+        clearTimeout(timer);
+        this.socket.off('data', look).off('close', look);
+        if (error === undefined) resolve();
+        else reject(error);
+      };
+      const look = (): void => {
+        if (this.socket.closed || enough()) finish();
+      };
+      const timer = setTimeout(() => {
+        finish(
+          new Error(`not within ${deadlineMs} ms: ${what}; so far: ${this.text.slice(0, 500)}`),
+        );
+      }, deadlineMs);
+      this.socket.on('data', look).on('close', look);
+      look();
+    });
   }
 }
 

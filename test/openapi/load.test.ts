@@ -235,6 +235,16 @@ ${rest}`;
     assert.equal((await load(t, { 'a.json': beside, 'b.json': b })).apis.length, 2);
   });
 
+  it('paths that the gateway answers by itself', async (t) => {
+    const of = (basePath: string, path: string): Record<string, unknown> =>
+      openapi({ 'x-wso2-basePath': basePath, paths: { [path]: { get: RESPONSES } } });
+    for (const path of ['/health', '/ready', '/token', '/%72evoke']) {
+      const { message } = await refusal(t, { 'a.json': of('/', path) });
+      assert.match(message, /a\.json:\d+: GET .* is never reached: the gateway answers/);
+    }
+    assert.equal((await load(t, { 'a.json': of('/pets', '/health') })).apis.length, 1);
+  });
+
   it('paths that no request can have, wildcards and partial parameters', async (t) => {
     const cases: [string, RegExp][] = [
       ['/a//b', /empty segment/],

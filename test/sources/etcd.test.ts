@@ -407,6 +407,40 @@ describe('etcd without users', { timeout: 180_000 }, () => {
   }
 });
 
+describe('etcd that asks for client certificates', { timeout: 60_000 }, () => {
+  it('is followed with one, and not without', async () => {
+    const etcd = await startEtcd({ v2: true, clientCertificates: true });
+    const running: Following[] = [];
+    try {
+      for (const api of ['v2', 'v3'] as const) {
+        const urls = `${etcd.url}/${api}/keys/jti/`;
+        const ca = [etcd.ca ?? ''];
+        const bare = createHttpClient({ ca });
+        const known = createHttpClient({ ca, ...etcd.client });
+        await createEtcdPublisher({ name: 'etcd', urls, http: known }).publish(outgoing('dead'));
+        const options = { name: 'etcd', urls, log: recordedLog() };
+        const refused = new Following({
+          source: createEtcdSource({ ...options, http: bare }),
+          close: () => bare.close(),
+        });
+        running.push(refused);
+        await refused.rejection();
+        assert.equal(refused.sink.completes.length, 0);
+        const following = new Following({
+          source: createEtcdSource({ ...options, http: known }),
+          close: () => known.close(),
+        });
+        running.push(following);
+        await following.complete();
+        assert.ok(following.sink.has('dead'));
+      }
+    } finally {
+      for (const following of running) await following.stop();
+      await etcd.close();
+    }
+  });
+});
+
 describe('etcd that is restarted', { timeout: 120_000 }, () => {
   for (const api of ['v2', 'v3'] as const)
     it(`${api}: after a crash the same adapter goes on with the whole list`, async () => {

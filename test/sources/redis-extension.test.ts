@@ -23,7 +23,7 @@ function open(port: number, password: string, log: Log = recordedLog()): OpenedS
   const source = createExtensionSource({
     name: 'redis',
     extension,
-    config: { type: 'redis', hostname: `redis://127.0.0.1:${port}`, password, stream: 'dead' },
+    config: { type: 'redis', endpointURL: `redis://127.0.0.1:${port}`, password, stream: 'dead' },
     log,
   });
   return { source, close: () => Promise.resolve() };

@@ -4,7 +4,8 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { issueCertificate } from '../../src/tls/certificate.ts';
+import forge from 'node-forge';
+import { issueCertificate, type IssuedCertificate } from '../../src/tls/certificate.ts';
 import { freePort } from './free-port.ts';
 import type { Program } from './program.ts';
 import { startServer } from './server.ts';
@@ -31,6 +32,8 @@ export interface Etcd {
   readonly url: string;
   /** PEM of the CA, with `tls`. */
   readonly ca: string | undefined;
+  /** Path of that PEM. */
+  readonly caFile: string | undefined;
   /** A client certificate and key, with `tls`. */
   readonly client: { readonly cert: string; readonly key: string } | undefined;
   /** Name and password of the administrator, with `auth`. */
@@ -231,6 +234,7 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<Etcd> {
     port,
     url,
     ca,
+    caFile: secure ? join(folder, 'ca.pem') : undefined,
     client: identity?.client,
     root,
     call,
@@ -279,7 +283,22 @@ async function writeIdentity(folder: string): Promise<{
     ...validity,
   });
   await writeFile(join(folder, 'ca.pem'), issuer.cert);
-  await writeFile(join(folder, 'server.pem'), server.cert);
+  await writeFile(join(folder, 'server.pem'), servingAndCalling(server, issuer));
   await writeFile(join(folder, 'server.key'), server.key, { mode: 0o600 });
   return { ca: issuer.cert, client };
+}
+
+/** etcd's JSON gateway calls etcd itself with the server's certificate: it must be one for clients too. */
+function servingAndCalling(server: IssuedCertificate, issuer: IssuedCertificate): string {
+  const certificate = forge.pki.certificateFromPem(server.cert);
+  const extensions = certificate.extensions as { name?: string }[];
+  certificate.setExtensions(
+    extensions.map((extension) =>
+      extension.name === 'extKeyUsage'
+        ? { name: 'extKeyUsage', serverAuth: true, clientAuth: true }
+        : extension,
+    ),
+  );
+  certificate.sign(forge.pki.privateKeyFromPem(issuer.key), forge.md.sha256.create());
+  return forge.pki.certificateToPem(certificate);
 }

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -124,13 +124,22 @@ export interface Petstore {
   readonly artifact: string;
 }
 
-/**
- * `micro-gw init`, the petstore's definition, `micro-gw build`; its endpoint is a backend of its own that counts calls.
- * @param extensions files of `extensions/` by name, instead of those that `init` makes
- */
+/** An example's extension, to be built into a project. */
+export function exampleExtension(example: string, name: string): Promise<string> {
+  return readFile(join(ROOT, 'examples', example, 'extensions', name), 'utf8');
+}
+
+export interface PetstoreOptions {
+  /** Files of `extensions/` by name, instead of those that `init` makes. They find this repository's packages. */
+  readonly extensions?: Readonly<Record<string, string>>;
+  /** Port of the service behind it. Default: the backend's. */
+  readonly upstreamPort?: number;
+}
+
+/** `micro-gw init`, the petstore's definition, `micro-gw build`; its endpoint is a backend of its own that counts calls. */
 export async function buildPetstore(
   owner: Owner,
-  extensions: Readonly<Record<string, string>> = {},
+  { extensions = {}, upstreamPort }: PetstoreOptions = {},
 ): Promise<Petstore> {
   const backend = await startPetstoreBackend();
   owned(owner, () => backend.close());
@@ -143,8 +152,10 @@ export async function buildPetstore(
   const definition = await readFile(DEFINITION, 'utf8');
   await writeFile(
     join(folder, 'petstore/api_definitions/petstore.yaml'),
-    definition.replace('127.0.0.1:8080', `127.0.0.1:${backend.port}`),
+    definition.replace('127.0.0.1:8080', `127.0.0.1:${upstreamPort ?? backend.port}`),
   );
+  if (Object.keys(extensions).length > 0)
+    await symlink(join(ROOT, 'node_modules'), join(folder, 'petstore/node_modules'));
   for (const [name, text] of Object.entries(extensions))
     await writeFile(join(folder, 'petstore/extensions', name), text);
   await command('build', 'petstore');
@@ -371,9 +382,7 @@ export async function startTokenService(
     ca,
     post,
     async token(client = SHOP) {
-      const answer = ok(
-        await post('/oauth2/token', client, { grant_type: 'client_credentials' }),
-      );
+      const answer = ok(await post('/oauth2/token', client, { grant_type: 'client_credentials' }));
       return (JSON.parse(answer.body) as { access_token: string }).access_token;
     },
     async revoke(token, client = SHOP) {

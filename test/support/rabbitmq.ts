@@ -23,6 +23,8 @@ export interface RabbitmqUser {
 }
 
 export interface RabbitmqOptions {
+  /** Default: any free one. */
+  readonly port?: number;
   /** Plugins beside the core, e.g. `rabbitmq_amqp1_0`. */
   readonly plugins?: readonly string[];
   /** Default: guest with password guest, who may do everything. */
@@ -53,7 +55,8 @@ export interface Rabbitmq {
 export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabbitmq> {
   if (!existsSync(join(SCRIPTS, 'rabbitmq-server')))
     throw new Error('rabbitmq-server is not installed: apt-get install rabbitmq-server');
-  const [port, distPort, epmdPort, tlsPort] = await freePorts(4);
+  const [freePort, distPort, epmdPort, tlsPort] = await freePorts(4);
+  const port = options.port ?? freePort;
   const dir = await mkdtemp(join(tmpdir(), 'rabbitmq-'));
   await writeFile(join(dir, 'enabled_plugins'), `[${(options.plugins ?? []).join(',')}].\n`);
   await writeFile(join(dir, 'definitions.json'), JSON.stringify(definitions(options)));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { importPKCS8, SignJWT } from 'jose';
 import { until } from '../support/until.ts';
 import {
@@ -101,6 +102,28 @@ test('a client marked revokeAny revokes others’ tokens, and unknown jtis for t
   await revoke(running, OPERATOR, 'x'.repeat(1025));
   await revoke(running, OPERATOR, `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.e30.x`);
   assert.equal((await listed(running)).length, 3);
+});
+
+test('any jti comes out of the list as it went in', async (t) => {
+  const running = await startService(t);
+  const odd = [
+    '__proto__',
+    'constructor',
+    '\0',
+    'a\0b',
+    '"\\',
+    '\r\n',
+    'é',
+    'e\u0301',
+    '../x',
+    "'; --",
+    '%41',
+  ];
+  const random = fc.sample(fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }), 60);
+  const jtis = new Set([...odd, ...random]);
+  await Promise.all([...jtis].map((jti) => revoke(running, OPERATOR, jti)));
+  const list = await listed(running);
+  assert.deepEqual(new Set(list.map(({ jwt_signature }) => jwt_signature)), jtis);
 });
 
 test('every spelling of a JWT of ours revokes the same token', async (t) => {

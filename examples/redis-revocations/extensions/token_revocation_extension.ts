@@ -10,7 +10,7 @@ const WAIT_MS = 5000;
  * Revoked tokens in a Redis stream: each entry has `token`, and may have `ttl` or `expiryTime`, and `issuer`. A stream is a list and its
  * changes in one: it is read from its first entry, and then from the last one read, so that nothing can fall between the two.
  *
- * Keys of `[tokenRevocationConfig.persistent]`: `hostname` (`redis://host:6379` or `rediss://`), `username`, `password`, and `stream`
+ * Keys of `[tokenRevocationConfig.persistent]`: `endpointURL` (`redis://host:6379`, or `rediss://` for TLS), `username`, `password`, and `stream`
  * (default `revocations`).
  */
 const followRedis: RevocationExtension = async (sink, { config, signal, log }) => {
@@ -18,7 +18,7 @@ const followRedis: RevocationExtension = async (sink, { config, signal, log }) =
   const username = text(config['username']);
   const password = text(config['password']);
   const client = createClient({
-    url: text(config['hostname']) ?? 'redis://127.0.0.1:6379',
+    url: text(config['endpointURL']) ?? text(config['hostname']) ?? 'redis://127.0.0.1:6379',
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     // Whoever loses Redis throws: the gateway calls this function again after a pause, and the whole stream is read again.

@@ -15,7 +15,7 @@ export type FieldValue = string | number | bigint | boolean | null | Uint8Array 
 export type Fields = ReadonlyMap<string, FieldValue>;
 
 /** More entries than this in one map is no revocation event. */
-export const MAX_ENTRIES = 1000;
+const MAX_ENTRIES = 1000;
 
 // A leading byte order mark is part of the text: tokens are compared exactly.
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nearestKey, nearestTable } from '../../src/config/catalogue.ts';
-import { nearest } from '../../src/config/nearest.ts';
+import { nearestKey, nearestTable } from '../src/config/catalogue.ts';
+import { nearest } from '../src/nearest.ts';
 
 test('a mistyped word finds the one that was meant', () => {
   const words = ['etcd', 'default', 'event-stream'];

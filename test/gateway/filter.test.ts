@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
+import { test, type TestContext } from 'node:test';
+import type { ExtensionFilter } from '../../src/extension.ts';
+import { startHttpServer } from '../support/http-server.ts';
+import { api, sendAll, stage, statusOf } from './stage.ts';
+
+const GET =
+  'GET /a?q HTTP/1.1\r\nHost: h\r\nConnection: close\r\nAuthorization: Bearer good\r\nX-In: 1\r\nX-In: 2\r\n\r\n';
+
+async function answers(
+  t: TestContext,
+  filter: ExtensionFilter,
+  request = GET,
+): Promise<{ answer: string; seen: string[]; log: readonly string[] }> {
+  const seen: string[] = [];
+  const upstream = await startHttpServer((incoming, response) => {
+    for (let at = 0; at < incoming.rawHeaders.length; at += 2) {
+      seen.push(`${incoming.rawHeaders[at]}: ${incoming.rawHeaders[at + 1]}`);
+    }
+    response.setHeader('Set-Cookie', ['a=1', 'b=2']);
+    response.setHeader('X-Up', 'yes');
+    if (incoming.method === 'DELETE') response.writeHead(204);
+    response.end(incoming.method === 'DELETE' ? undefined : 'body');
+  });
+  t.after(() => upstream.close());
+  const { port, log } = await stage(t, {
+    apis: [
+      api(
+        '',
+        ...['GET /a', 'HEAD /a', 'DELETE /a'].map(
+          (one) => [one, { secured: true, production: [upstream.url] }] as const,
+        ),
+      ),
+    ],
+    filter,
+  });
+  return { answer: await sendAll(t, port, request), seen, log: log.lines };
+}
+
+test('filterRequest sees the request as it goes upstream and changes its headers', async (t) => {
+  let told: unknown;
+  const { answer, seen } = await answers(t, {
+    filterRequest({ method, target, headers, subject }) {
+      told = {
+        method,
+        target,
+        subject,
+        in: headers.get('x-in'),
+        token: headers.get('authorization'),
+      };
+      headers.delete('x-in');
+      headers.set('x-user', 'kim');
+      headers.set('connection', 'x-user');
+      headers.set('content-length', '5');
+      headers.set('host', 'evil');
+      return undefined;
+    },
+  });
+  assert.equal(statusOf(answer), 200);
+  assert.deepEqual(told, {
+    method: 'GET',
+    target: '/a?q',
+    subject: 'good',
+    in: '1, 2',
+    token: undefined,
+  });
+  assert.ok(seen.includes('x-user: kim'));
+  assert.ok(!seen.some((field) => /evil|content-length|x-in/i.test(field)));
+});
+
+test('an answer of filterRequest ends the request there', async (t) => {
+  const { answer, seen } = await answers(t, {
+    async filterRequest() {
+      await turn();
+      return { status: 451, headers: { 'Content-Type': 'text/plain' }, body: 'no' };
+    },
+  });
+  assert.match(answer, /^HTTP\/1\.1 451 [^]*Content-Type: text\/plain[^]*\r\n\r\nno$/);
+  assert.deepEqual(seen, []);
+});
+
+for (const method of ['GET', 'HEAD', 'DELETE']) {
+  test(`an asynchronous filterResponse changes the head of a ${method}`, async (t) => {
+    const { answer } = await answers(
+      t,
+      {
+        async filterResponse(response) {
+          await turn();
+          assert.equal(response.headers.get('x-up'), 'yes');
+          response.headers.delete('x-up');
+          response.headers.set('x-added', '1');
+          response.headers.set('content-length', '999');
+          if (response.status === 200) response.status = 203;
+        },
+      },
+      GET.replace('GET', method),
+    );
+    assert.equal(statusOf(answer), method === 'DELETE' ? 204 : 203);
+    assert.match(answer, /\r\nx-added: 1\r\n/);
+    assert.doesNotMatch(answer, /x-up|999/i);
+    assert.equal(answer.match(/set-cookie/gi)?.length, 2);
+    assert.ok(answer.endsWith(method === 'GET' ? '\r\n\r\nbody' : '\r\n\r\n'));
+  });
+}
+
+test("filterResponse sees the gateway's own refusals", async (t) => {
+  const statuses: number[] = [];
+  const { answer } = await answers(
+    t,
+    { filterResponse: ({ status }) => void statuses.push(status) },
+    GET.replace('good', 'revoked'),
+  );
+  assert.deepEqual(statuses, [401]);
+  assert.match(answer, /"code":900901/);
+});
+
+test('an extension that throws is a 500 and an ERROR in the log', async (t) => {
+  const inRequest = await answers(t, {
+    filterRequest() {
+      throw new Error('boom');
+    },
+  });
+  assert.equal(statusOf(inRequest.answer), 500);
+  assert.deepEqual(inRequest.seen, []);
+  assert.ok(inRequest.log.some((line) => line.startsWith('ERROR') && line.includes('boom')));
+  const inResponse = await answers(t, {
+    filterResponse() {
+      throw new Error('boom');
+    },
+  });
+  assert.equal(statusOf(inResponse.answer), 500);
+  assert.match(inResponse.answer, /"code":500/, 'and not the body of the upstream');
+  assert.ok(inResponse.log.some((line) => line.startsWith('ERROR') && line.includes('boom')));
+});
+
+test('a header that HTTP does not allow is not sent, in either direction', async (t) => {
+  const up = await answers(t, {
+    filterRequest({ headers }) {
+      headers.set('x-split', 'a\r\nX-Evil: 1');
+      return undefined;
+    },
+  });
+  assert.equal(statusOf(up.answer), 502);
+  assert.deepEqual(up.seen, []);
+  const down = await answers(t, {
+    filterResponse({ headers }) {
+      headers.set('x-split', 'a\r\nX-Evil: 1');
+    },
+  });
+  assert.equal(statusOf(down.answer), 500);
+  assert.ok(!down.answer.includes('X-Evil'));
+});

@@ -95,12 +95,6 @@ export const FAULTS = {
     message: 'Forbidden',
     description: 'Sandbox key offered to the API with no sandbox endpoint',
   },
-  unclassifiedAuthFailure: {
-    code: 900900,
-    status: 500,
-    message: 'Unclassified Authentication Failure',
-    description: 'Unclassified Authentication Failure',
-  },
   revocationStatusUnknown: {
     code: 900990,
     status: 503,

@@ -2,6 +2,7 @@ import type { Artifact } from './artifact.ts';
 import { createAuthenticator, type Authenticator } from './auth/authenticate.ts';
 import type { IssuerOptions } from './auth/authenticator-options.ts';
 import type { IssuerConfig, MgwConfig } from './config/config.ts';
+import { OperatorError } from './errors.ts';
 import { createGateway } from './gateway/gateway.ts';
 import type { Bound, GatewayOptions, ListenerOptions } from './gateway/options.ts';
 import type { LogWriter } from './log-writer.ts';
@@ -51,7 +52,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
     const stopped = new AbortController();
     closers.push(() => Promise.resolve(stopped.abort()));
-    await artifact.startup?.({ log, signal: stopped.signal });
+    await runStartup(artifact, log, stopped.signal);
 
     let draining = false;
     const gateway = createGateway(
@@ -67,6 +68,17 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   } catch (error) {
     await close();
     throw error;
+  }
+}
+
+/** The project's own start. What it throws is its way to stop ours. */
+async function runStartup(artifact: Artifact, log: LogWriter, signal: AbortSignal): Promise<void> {
+  try {
+    await artifact.startup?.({ log, signal });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const message = `extensions/startup_extension.ts stopped the start: ${reason}`;
+    throw new OperatorError('ERR_EXTENSION', message, { cause });
   }
 }
 
@@ -116,14 +128,13 @@ async function startRevocations(
   httpWith: (certificate: Pick<HttpClientOptions, 'cert' | 'key'>) => HttpClient,
 ): Promise<Revocations> {
   const { longestTokenLifeMs, whenUnknown } = config.revocation;
-  let revocations: Revocations | undefined;
   const context = {
     log,
     ca: trust.ca,
     http,
     httpWith,
     extension: artifact.revocation,
-    rereadStores: () => revocations?.rereadStores(),
+    rereadStores: () => revocations.rereadStores(),
   };
   const sources = await Promise.all(
     config.revocation.sources.map(async (source) => ({
@@ -135,7 +146,7 @@ async function startRevocations(
       },
     })),
   );
-  revocations = new Revocations({
+  const revocations = new Revocations({
     sources,
     whenUnknown,
     clockSkewMs: config.server.clockSkewMs,
@@ -187,14 +198,9 @@ async function startAuthenticator(
 async function issuerOptions(issuer: IssuerConfig, trust: Trust): Promise<IssuerOptions> {
   const { keys, algorithms, ...rules } = issuer;
   const common = { ...rules, ...(algorithms.length === 0 ? {} : { algorithms }) };
-  switch (keys.kind) {
-    case 'alias':
-      return { ...common, keys: { kind: 'certificate', pem: trust.certificate(keys.alias) } };
-    case 'pem':
-      return { ...common, keys: { kind: 'certificate', pem: await readPem(keys.path) } };
-    case 'jwks':
-      return { ...common, keys: { kind: 'jwks', url: keys.url } };
-  }
+  if (keys.kind === 'jwks') return { ...common, keys: { kind: 'jwks', url: keys.url } };
+  const pem = keys.kind === 'alias' ? trust.certificate(keys.alias) : await readPem(keys.path);
+  return { ...common, keys: { kind: 'certificate', pem } };
 }
 
 function gatewayOptions(

@@ -91,6 +91,6 @@ export function createSource<T extends SourceConfig['type']>(
   config: Extract<SourceConfig, { type: T }>,
   context: SourceContext,
 ): Promise<RevocationSource> {
-  const make: Maker<T> = MAKERS[config.type as T];
+  const make: Maker<T> = MAKERS[config.type];
   return make(config, context);
 }

@@ -1,13 +1,11 @@
 #!/usr/bin/env node
-import { realpathSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { loadArtifact } from '../artifact.ts';
 import { loadConfig } from '../config/load.ts';
 import { OperatorError } from '../errors.ts';
 import { createLog } from '../log-writer.ts';
 import { startServer } from '../server.ts';
 import { VERSION } from '../version.ts';
-import { processIo, type Io } from './io.ts';
+import { isStarted, processIo, type Io } from './io.ts';
 
 const USAGE = `Use: gateway <artifact> [--section.key=value ...]
      gateway version
@@ -89,8 +87,5 @@ function endingSignal(): Promise<string> {
   });
 }
 
-if (
-  process.argv[1] !== undefined &&
-  realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)
-)
+if (isStarted(import.meta.url))
   process.exitCode = await main(process.argv.slice(2), processIo(), endingSignal);

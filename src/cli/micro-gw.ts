@@ -1,12 +1,10 @@
 #!/usr/bin/env node
-import { realpathSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { ParseArgsConfig } from 'node:util';
 import { OperatorError } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { HELP } from './help.ts';
-import { processIo, styled } from './io.ts';
+import { isStarted, processIo, styled } from './io.ts';
 import type { Io } from './io.ts';
 
 type Command = (words: string[], io: Io, verbose: boolean) => Promise<number>;
@@ -215,15 +213,4 @@ function headerFields(names = '', values = ''): Record<string, string> {
   return fields;
 }
 
-/** True when this file was started by itself, also through the link that npm makes in a bin folder. */
-function isStarted(): boolean {
-  const [, script] = process.argv;
-  if (script === undefined) return false;
-  try {
-    return realpathSync(script) === fileURLToPath(import.meta.url);
-  } catch {
-    return false;
-  }
-}
-
-if (isStarted()) process.exitCode = await main(process.argv.slice(2), processIo());
+if (isStarted(import.meta.url)) process.exitCode = await main(process.argv.slice(2), processIo());

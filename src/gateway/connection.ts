@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Exchange } from './exchange.ts';
 
 /**
@@ -11,10 +12,18 @@ export class Connection {
   /** The HTTP/1.1 exchange that is being worked on. */
   current: Exchange | undefined;
   readonly #waiting: (() => void)[] = [];
+  readonly #socket: Socket;
 
-  constructor(peer: string, trusted: boolean) {
+  /** @param socket the TCP socket, below TLS where there is TLS */
+  constructor(peer: string, trusted: boolean, socket: Socket) {
     this.peer = peer;
     this.trusted = trusted;
+    this.#socket = socket;
+  }
+
+  /** Ends it by RST: an end that nobody takes for an orderly one, as some take a FIN even without TLS's `close_notify`. */
+  reset(): void {
+    this.#socket.resetAndDestroy();
   }
 
   /** Keeps a request until those before it are answered. False when too many wait already. */

@@ -16,7 +16,6 @@ import type { RequestHead } from './headers.ts';
 import type { Outcome } from './observe.ts';
 import type { ListenerOptions } from './options.ts';
 import { reject } from './reject.ts';
-import type { Operation } from './routes.ts';
 
 /** Where a request came in. */
 export interface Site {
@@ -43,7 +42,6 @@ export class Exchange {
   target: string;
   /** The header fields, once read. */
   head: RequestHead | undefined;
-  operation: Operation | undefined;
   /** Status of the answer; 0 until there is one. */
   status = 0;
   /** Until there is an end, the client might still leave. */
@@ -105,32 +103,33 @@ export class Exchange {
     return this.#answered || this.#closed;
   }
 
-  get closed(): boolean {
-    return this.#closed;
-  }
-
   /** HTTP/2 only: a body may follow. */
   get openStream(): boolean {
     return this.http2 && !(this.request as Http2ServerRequest).stream.endAfterHeaders;
   }
 
-  /** For the log: method and path without the query, and without segments long enough to be a token. */
+  /** For the log: method and path without the query, and without segments that are longer than a UUID and so may be a token. */
   describe(): string {
     const query = this.target.indexOf('?');
     const path = (query === -1 ? this.target : this.target.slice(0, query)).slice(0, 512);
-    return `${this.method} ${path.replaceAll(/[^/]{65,}/g, '...')}`;
+    return `${this.method} ${path.replaceAll(/[^/]{37,}/g, '...')}`;
   }
 
   /**
-   * Sends the head of the answer, through the extension's `filterResponse` where there is one. The promise that is returned while that
-   * one is asynchronous never rejects.
+   * Sends the head of the answer, through the extension's `filterResponse` where there is one. The promise that is returned then never
+   * rejects. Throws on fields that HTTP does not allow; then nothing was sent, and there may be another answer.
    * @param fields name and value, alternating
    */
   begin(status: number, fields: string[]): void | Promise<void> {
     if (this.answered) return;
     this.#answered = true;
     if (this.plane.filter?.filterResponse === undefined || this.unfiltered) {
-      this.#writeHead(status, fields);
+      try {
+        this.#writeHead(status, fields);
+      } catch (error) {
+        this.#answered = false;
+        throw error;
+      }
       return;
     }
     return filterHead(this.plane.filter, status, fields, this.id)
@@ -188,7 +187,7 @@ export class Exchange {
       ? (this.#response as Http2ServerResponse).stream
       : this.request.socket;
     if (socket.writableLength > 0) this.#watchReader();
-    if (this.head?.hasBody !== false && !this.request.complete) this.#discardRest();
+    if (this.head?.hasBody !== false && !this.request.readableEnded) this.#discardRest();
   }
 
   /** Ends the response so that no client can take it for a whole one: a reset, never a clean end. */
@@ -197,10 +196,8 @@ export class Exchange {
     this.outcome = outcome;
     if (this.http2) {
       (this.request as Http2ServerRequest).stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-    } else if (this.site.scheme === 'http') {
-      this.request.socket.resetAndDestroy();
     } else {
-      this.request.socket.destroy(); // without close_notify
+      this.connection.reset();
     }
   }
 
@@ -215,7 +212,6 @@ export class Exchange {
     onGone?.();
   }
 
-  /** Throws on fields that HTTP does not allow; then nothing was sent. */
   #writeHead(status: number, fields: string[]): void {
     if (this.http2) {
       (this.#response as Http2ServerResponse).writeHead(status, http2Fields(fields));

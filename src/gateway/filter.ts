@@ -54,6 +54,13 @@ export async function filterHead(
   return { status: response.status, fields: [...[...headers].flat(), ...kept] };
 }
 
+/** The fields of an answer that an extension made: name and value, alternating. */
+export function answerFields(answer: FilterAnswer): string[] {
+  return Object.entries(answer.headers ?? {})
+    .filter(([name]) => !FRAMING.has(name.toLowerCase()))
+    .flat();
+}
+
 /** Fields of a response that are not the extension's to set. */
 const FRAMING: ReadonlySet<string> = new Set(['content-length', ...RESPONSE_HOP_BY_HOP]);
 

@@ -1,7 +1,7 @@
 import type { Caller } from '../auth/caller.ts';
 import { answerBuiltIn } from './built-in.ts';
 import type { Exchange } from './exchange.ts';
-import { filterRequest } from './filter.ts';
+import { answerFields, filterRequest } from './filter.ts';
 import { forward, type Outgoing, prepare } from './forward.ts';
 import { reject } from './reject.ts';
 import { readRequest } from './request.ts';
@@ -14,7 +14,6 @@ export function handle(exchange: Exchange): void {
     const { path, head } = readRequest(exchange); //                                             400, 413, 414, 431
     if (answerBuiltIn(exchange, path)) return;
     const operation = plane.routes.match(exchange.method, path.segments); //                     404, 405
-    exchange.operation = operation;
     if (!operation.route.secured) {
       admit(exchange, operation, path.end, undefined);
       return;
@@ -60,7 +59,6 @@ async function filtered(
   if (answer === undefined) {
     forward(exchange, outgoing, reject);
   } else {
-    const fields = Object.entries(answer.headers ?? {}).flat();
-    exchange.answer(answer.status, fields, answer.body ?? '', 'filtered');
+    exchange.answer(answer.status, answerFields(answer), answer.body ?? '', 'filtered');
   }
 }

@@ -47,7 +47,8 @@ export class Listener {
   readonly #keepAliveMs: number;
   readonly #site: Site;
   readonly #server: AnyServer;
-  readonly #sockets = new Set<Socket>();
+  /** TCP sockets by the client's address and port. */
+  readonly #sockets = new Map<string, Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
   /** HTTP/1.1 connections on which no request has come yet; node:http does not take them for idle. */
   readonly #unused = new Set<Socket>();
@@ -96,13 +97,14 @@ export class Listener {
   /** Ends every connection now. */
   destroy(): void {
     for (const session of this.#sessions) session.destroy();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const socket of this.#sockets.values()) socket.destroy();
   }
 
   #follow(server: Server): void {
     server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
+      const name = endOf(socket);
+      this.#sockets.set(name, socket);
+      socket.once('close', () => this.#sockets.delete(name));
     });
     server.on(
       this.#site.scheme === 'http' ? 'connection' : 'secureConnection',
@@ -127,6 +129,10 @@ export class Listener {
       const detail = 'CONNECT is not served';
       if (request instanceof IncomingMessage) {
         const socket = other as Socket;
+        if (this.#connections.get(socket)?.current !== undefined) {
+          socket.destroy(); // an earlier request is to be answered first
+          return;
+        }
         const allow = 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n';
         refuseConnection(socket, 'methodNotAllowed', detail, peerOf(socket), this.#plane, allow);
       } else {
@@ -181,7 +187,9 @@ export class Listener {
     if (known !== undefined) return known;
     this.#unused.delete(request.socket);
     const peer = peerOf(request.socket);
-    const connection = new Connection(peer, this.#plane.trustedProxies.trusts(peer));
+    const trusted = this.#plane.trustedProxies.trusts(peer);
+    const socket = this.#sockets.get(endOf(request.socket)) ?? request.socket;
+    const connection = new Connection(peer, trusted, socket);
     if (key !== undefined) this.#connections.set(key, connection);
     return connection;
   }
@@ -214,12 +222,20 @@ function peerOf(socket: { readonly remoteAddress?: string | undefined }): string
   return plainAddress(socket.remoteAddress);
 }
 
+/** What a TCP socket and the TLS socket above it have in common. */
+function endOf(socket: Socket): string {
+  return `${socket.remoteAddress} ${socket.remotePort}`;
+}
+
 function open(options: ListenerOptions, plane: DataPlane, timeouts: Timeouts): AnyServer {
   const { limits } = plane;
   const http1 = {
     // One bound for both in node:http; each is checked again by itself.
     maxHeaderSize: limits.maxUriLength + limits.maxHeaderSize,
-    headersTimeout: timeouts.headersMs,
+    headersTimeout:
+      timeouts.requestMs > 0
+        ? Math.min(timeouts.headersMs, timeouts.requestMs)
+        : timeouts.headersMs,
     requestTimeout: timeouts.requestMs,
     keepAliveTimeout: timeouts.keepAliveMs,
     connectionsCheckingInterval: CHECK_MS,

@@ -46,7 +46,7 @@ export interface UpstreamOptions extends HttpClientOptions {
 export interface Timeouts {
   /** From the first byte of a request (or the connection) to the end of its head. Default 10,000. */
   readonly headersMs: number;
-  /** From the first byte of a request to the end of its body. Default 300,000. */
+  /** From the first byte of a request to the end of its body; 0: no limit. Default 300,000. */
   readonly requestMs: number;
   /** An idle connection is kept this long. Default 65,000. */
   readonly keepAliveMs: number;

@@ -1,8 +1,6 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-
-/** The repository's folder. */
-export const ROOT = join(import.meta.dirname, '../..');
+import { ROOT } from '../support/checkout.ts';
 
 /** Paths of every Markdown page of the repository, from its folder, with forward slashes. */
 export function pages(): string[] {

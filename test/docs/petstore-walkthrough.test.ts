@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { copyCheckout, plainEnvironment } from '../support/checkout.ts';
 import { startProgram, type Program } from '../support/program.ts';
-import { codeBlocks, readPage, ROOT } from './markdown.ts';
+import { codeBlocks, readPage } from './markdown.ts';
 
 const PAGE = 'docs/petstore-walkthrough.md';
 /** Generous: a busy machine is no failure. */
 const DEADLINE_MS = 170_000;
-/** Never copied into a checkout that is to be as fresh as a clone. */
-const NOT_CLONED = new Set(['.git', '.node', '.work', 'dist', 'node_modules']);
 
 interface Step {
   readonly line: number;
@@ -83,22 +81,13 @@ test('every command of the walkthrough prints what the page says, on real server
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-walkthrough-'));
   t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }));
   const checkout = join(folder, 'checkout');
-  cpSync(ROOT, checkout, {
-    recursive: true,
-    filter: (path) => dirname(path) !== ROOT || !NOT_CLONED.has(basename(path)),
-  });
+  copyCheckout(checkout);
   const home = join(folder, 'home');
   mkdirSync(home);
   // Packages were installed before this test runs; here apt only tells whether it would have anything to do.
   const apt = join(folder, 'apt.conf');
   writeFileSync(apt, 'APT::Get::Simulate "true";\nDir::Log::Terminal "/dev/null";\n');
-  const env = {
-    PATH: `${dirname(process.execPath)}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-    HOME: home,
-    APT_CONFIG: apt,
-    npm_config_cache: execFileSync('npm', ['config', 'get', 'cache']).toString().trim(),
-    npm_config_update_notifier: 'false',
-  };
+  const env = { ...(await plainEnvironment(home)), APT_CONFIG: apt };
   const all = steps();
   const outside = all.findIndex(({ commands }) => commands.startsWith('npm install')) + 1;
   assert.ok(outside > 0, 'the page has no `npm install`');

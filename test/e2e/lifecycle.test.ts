@@ -102,7 +102,9 @@ describe('a start that is refused ends with 1 and says why', () => {
     const { output } = await refusal(t, { flags: [`--listenerConfig.httpsPort=${port}`] });
     assert.match(
       output,
-      new RegExp(`gateway: https listener: cannot listen on 127\\.0\\.0\\.1:${port} \\(EADDRINUSE\\)`),
+      new RegExp(
+        `gateway: https listener: cannot listen on 127\\.0\\.0\\.1:${port} \\(EADDRINUSE\\)`,
+      ),
     );
     assert.equal((await send(`${first.http}/health`)).status, 200);
   });
@@ -153,7 +155,10 @@ describe('a start that is refused ends with 1 and says why', () => {
   test('an artifact that is missing, or is something else', async (t) => {
     const folder = await temporaryFolder(t);
     const missing = join(folder, 'petstore.mjs');
-    assert.match((await refusal(t, { artifact: missing })).output, /petstore\.mjs.*micro-gw build/s);
+    assert.match(
+      (await refusal(t, { artifact: missing })).output,
+      /petstore\.mjs.*micro-gw build/s,
+    );
     const jar = join(folder, 'petstore.jar');
     await writeFile(jar, 'PK\u0003\u0004');
     assert.match((await refusal(t, { artifact: jar })).output, /petstore\.jar: is a jar/);

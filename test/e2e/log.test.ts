@@ -48,6 +48,7 @@ const TOKENS = `[[jwtTokenConfig]]
     jwksURL = "${service.url}/oauth2/jwks"
   [keyManager]
     serverUrl = "${service.url}"
+    issuer = "https://localhost:${service.port}/oauth2/token"
   [keymanager.security.basic]
     username = "${READER.username}"
     password = "${READER.password}"
@@ -57,15 +58,13 @@ const TOKENS = `[[jwtTokenConfig]]
 `;
 
 const LINE =
-  /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (?<level>TRACE|DEBUG|INFO |WARN |ERROR) \[wso2\/gateway\/src\/gateway\/utils\] - \[(?<key>[^\]]+)\] \[(?<id>[^\]]+)\] (?<message>.*)$/;
+  /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} (TRACE|DEBUG|INFO |WARN |ERROR) \[wso2\/gateway\/src\/gateway\/utils\] - \[([^\]]+)\] \[([^\]]+)\] (.*)$/;
 
-/** Key and message of each line with this id. */
-function said(gateway: Gateway, id: unknown): string[] {
+/** Key and message of each DEBUG line with this id. */
+function said(gateway: Gateway, wanted: unknown): string[] {
   return gateway.lines().flatMap((line) => {
-    const { groups } = LINE.exec(line) ?? {};
-    return groups?.['id'] === id && groups['level'] === 'DEBUG'
-      ? [`[${groups['key']}] ${groups['message']}`]
-      : [];
+    const [, level, key, id, message] = LINE.exec(line) ?? [];
+    return level === 'DEBUG' && id === wanted ? [`[${key}] ${message}`] : [];
   });
 }
 
@@ -77,11 +76,7 @@ test("the DEBUG trace of a revocation and of the call that it refuses has WSO2 3
   const admitted = await gateway.call(jwt);
   assert.equal(admitted.status, 200);
   assert.equal((await gateway.call(opaque)).status, 200);
-  await publish(
-    brokerUser,
-    revocationMessage(claimsOf(jwt).jti),
-    revocationMessage(opaque),
-  );
+  await publish(brokerUser, revocationMessage(claimsOf(jwt).jti), revocationMessage(opaque));
   const refused = await gateway.untilStatus(jwt, 401);
   const refusedOpaque = await gateway.untilStatus(opaque, 401);
 
@@ -109,7 +104,10 @@ test("the DEBUG trace of a revocation and of the call that it refuses has WSO2 3
     said(gateway, refusedOpaque.headers['x-request-id']).filter((line) =>
       line.startsWith('[AuthnFilter]'),
     ),
-    ['[AuthnFilter] Token is found in the invalid token map.', '[AuthnFilter] Oauth Token has been revoked.'],
+    [
+      '[AuthnFilter] Token is found in the invalid token map.',
+      '[AuthnFilter] Oauth Token has been revoked.',
+    ],
   );
   assert.match(gateway.program.output(), /JTI or Signature not found in the invalid token map\./);
   for (const line of gateway.lines())
@@ -132,8 +130,12 @@ test('in JSON every line is an object, the start lines included', async (t) => {
     assert.ok(key && id && message);
   }
   const messages = lines.map(({ key, message }) => `${key}: ${message}`);
-  assert.ok(messages.includes('TokenRevocationJMS: subscriber service for token revocation is started'));
-  assert.ok(messages.some((text) => /^APIGatewayListener: HTTPS listener is active/.test(text)));
+  assert.ok(
+    messages.includes('TokenRevocationJMS: subscriber service for token revocation is started'),
+  );
+  assert.ok(
+    messages.some((text) => text.startsWith('APIGatewayListener: HTTPS listener is active')),
+  );
   assert.ok(messages.some((text) => /started HTTP\/WS listener 127\.0\.0\.1:\d+$/.test(text)));
   const ofRequest = lines.filter(({ id }) => id === answer.headers['x-request-id']);
   assert.equal(ofRequest.length, 1);
@@ -219,7 +221,10 @@ test('no password and no token is in the output of a whole run at the finest lev
     [PETS, { authorization: `Bearer ${jwt}x` }],
     [`/nowhere/${opaque}`, { cookie: `token=${jwt}`, referer: `https://x/?t=${jwt}` }],
   ] as const)
-    assert.notEqual((await send(gateway.http + path, { headers: { ...more } as Record<string, string> })).status, 200);
+    assert.notEqual(
+      (await send(gateway.http + path, { headers: { ...more } as Record<string, string> })).status,
+      200,
+    );
   const answered = await send(`${gateway.tokens}/introspect`, {
     method: 'POST',
     ca: gateway.ca,

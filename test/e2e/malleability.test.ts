@@ -45,7 +45,7 @@ const lengthOf = (part: string): number => Buffer.from(part, 'base64url').length
 /** Other texts for the same bytes, by the unused bits of the last character. */
 function withSameBits(part: string): string[] {
   const bytes = Buffer.from(part, 'base64url');
-  return [...BASE64URL]
+  return BASE64URL.split('')
     .map((last) => part.slice(0, -1) + last)
     .filter((text) => text !== part && Buffer.from(text, 'base64url').equals(bytes));
 }

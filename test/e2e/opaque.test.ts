@@ -102,8 +102,7 @@ test("the same by the token service's own event stream, without any broker", asy
   const service = await startTokenService(t, { home });
   const gateway = await introspecting(t, home, service, eventStream(service));
   const [revoked, bystander] = [await service.token(OPAQUE_SHOP), await service.token(OPAQUE_SHOP)];
-  for (const token of [revoked, bystander])
-    assert.equal((await gateway.call(token)).status, 200);
+  for (const token of [revoked, bystander]) assert.equal((await gateway.call(token)).status, 200);
   await service.revoke(revoked, OPERATOR);
   await gateway.untilStatus(revoked, 401);
   assert.equal((await gateway.call(bystander)).status, 200);
@@ -126,10 +125,7 @@ test('the token endpoints are proxied, and a /revoke that passes by is no eviden
     body,
   });
   for (const url of [gateway.tokens, gateway.https]) {
-    const issued = await send(
-      `${url}/token`,
-      form(OPAQUE_SHOP, 'grant_type=client_credentials'),
-    );
+    const issued = await send(`${url}/token`, form(OPAQUE_SHOP, 'grant_type=client_credentials'));
     assert.equal(issued.status, 200, issued.body);
     const token = (JSON.parse(issued.body) as { access_token: string }).access_token;
     assert.equal((await gateway.call(token)).status, 200);

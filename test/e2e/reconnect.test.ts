@@ -129,8 +129,7 @@ test('etcd is cut off and compacted: what was written meanwhile is known once th
   // The history that a watch from the last known revision would need is gone, and the key with it that the gateway heard of.
   await etcd.call('/kv/deleterange', { key: base64(`jti/${claimsOf(live).jti}`) });
   await etcd.compact();
-  for (const token of [inStore, inOutbox])
-    assert.equal((await gateway.call(token)).status, 200);
+  for (const token of [inStore, inOutbox]) assert.equal((await gateway.call(token)).status, 200);
 
   await way.mend();
   await gateway.untilStatus(inStore, 401);

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
+import { once } from 'node:events';
 import { test } from 'node:test';
+import { connect as connectTls } from 'node:tls';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
-import { openApi, rawUpstream, sendAll, stage, statusOf, wire } from './stage.ts';
+import { localCertificate, openApi, rawUpstream, sendAll, stage, statusOf, wire } from './stage.ts';
 
 const GET = 'GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n';
 const FAILED =
@@ -154,6 +156,37 @@ for (const [what, serve] of Object.entries(IN_THE_BODY)) {
     });
   }
 }
+
+test('nor does it over TLS', async (t) => {
+  const tls = await localCertificate();
+  const upstream = await rawUpstream(
+    t,
+    (socket) =>
+      void socket.once('data', () =>
+        socket.end('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome'),
+      ),
+  );
+  const { port } = await stage(t, {
+    listeners: [{ kind: 'https', host: '127.0.0.1', port: 0, tls }],
+    apis: [openApi(upstream.url)],
+  });
+  const socket = connectTls({ port, host: 'localhost', ca: tls.cert, ALPNProtocols: ['http/1.1'] });
+  t.after(() => socket.destroy());
+  let text = '';
+  socket.setEncoding('latin1').on('data', (chunk: string) => (text += chunk));
+  socket.write('GET /a HTTP/1.0\r\n\r\n');
+  const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException];
+  assert.equal(error.code, 'ECONNRESET', text);
+});
+
+test('504 when the upstream does not finish the TLS handshake', async (t) => {
+  const upstream = await rawUpstream(t, (socket) => void socket.resume());
+  const { port } = await stage(t, {
+    apis: [openApi(upstream.url.replace('http:', 'https:'))],
+    upstream: { connectTimeoutMs: 100 },
+  });
+  assert.equal(statusOf(await sendAll(t, port, GET)), 504);
+});
 
 test('a body that ends with its connection is whole', async (t) => {
   const upstream = await rawUpstream(

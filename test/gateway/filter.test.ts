@@ -80,6 +80,26 @@ test('an answer of filterRequest ends the request there', async (t) => {
   assert.deepEqual(seen, []);
 });
 
+test('an answer of filterRequest that HTTP does not allow is a 500', async (t) => {
+  const framed = await answers(t, {
+    filterRequest: () => ({
+      status: 200,
+      headers: { 'Content-Length': '1', 'Transfer-Encoding': 'chunked' },
+      body: 'four',
+    }),
+  });
+  assert.match(framed.answer, /\r\nContent-Length: 4\r\n[^]*\r\n\r\nfour$/);
+  assert.doesNotMatch(framed.answer, /chunked/);
+  for (const answer of [
+    { status: 99 },
+    { status: 200, headers: { 'X-Split': 'a\r\nX-Evil: 1' } },
+  ]) {
+    const refused = await answers(t, { filterRequest: () => answer });
+    assert.equal(statusOf(refused.answer), 500);
+    assert.ok(!refused.answer.includes('X-Evil'));
+  }
+});
+
 for (const method of ['GET', 'HEAD', 'DELETE']) {
   test(`an asynchronous filterResponse changes the head of a ${method}`, async (t) => {
     const { answer } = await answers(

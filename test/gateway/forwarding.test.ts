@@ -443,7 +443,7 @@ for (const phase of ['before the head', 'in the body', 'in the upload'] as const
     if (phase === 'in the body') await client.until(/some$/);
     else await until(() => opened, 'the upstream has the request');
     client.socket.destroy();
-    await until(() => closed, 'the upstream connection is closed', 1_000);
+    await until(() => closed, 'the upstream connection is closed');
     await until(() => gateway.counters().active === 0, 'the request is over');
     assert.deepEqual(gateway.counters().outcomes, { aborted: 1 });
   });

@@ -225,7 +225,7 @@ test('resetting a stream stops the upstream call; streams beyond the limit wait'
   for (const stream of streams) stream.on('error', () => undefined);
   await until(() => open === 3, 'the calls are at the upstream');
   for (const stream of streams) stream.close(constants.NGHTTP2_CANCEL);
-  await until(() => open === 0, 'the upstream calls are ended', 1_000);
+  await until(() => open === 0, 'the upstream calls are ended');
   await until(() => gateway.counters().active === 0, 'the requests are over');
   assert.deepEqual(gateway.counters().outcomes, { aborted: 3 });
 });

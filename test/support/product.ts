@@ -282,7 +282,8 @@ export async function startGateway(owner: Owner, options: GatewayOptions): Promi
         `a call is answered with ${status}`,
         deadlineMs,
       ).catch((error: unknown) => {
-        throw new Error(`last answer ${answer?.status}; the gateway said\n${program.output()}`, {
+        const said = program.output().split('\n').slice(-80).join('\n');
+        throw new Error(`last answer ${answer?.status}; the gateway said\n${said}`, {
           cause: error,
         });
       });

@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: the cost of one checked request, next to HAProxy doing the same, in the same run. Each program under test is pinned to
- * core 0, load and upstream to core 1; rounds alternate between the programs and medians are printed. `--rounds N`, `--seconds N`,
+ * core 0, load and upstream to core 1; rounds alternate between the programs and medians are printed. `--rounds N`, `--seconds N`, `--warm-up N`,
  * `--write` (puts the table into docs/benchmarks.md).
  */
 import { execFileSync } from 'node:child_process';
@@ -20,6 +20,8 @@ import { makeTokens, type BenchTokens } from './tokens.ts';
 const TOKENS = 5_000;
 const REVOKED = 100_000;
 const CONNECTIONS = 64;
+/** Before the first round: every token verified once, every branch compiled. */
+const WARM_UP_SECONDS = 6;
 const root = join(import.meta.dirname, '..');
 
 interface Target {
@@ -174,6 +176,7 @@ async function main(): Promise<void> {
     options: {
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '4' },
+      'warm-up': { type: 'string', default: String(WARM_UP_SECONDS) },
       write: { type: 'boolean', default: false },
     },
   });
@@ -209,15 +212,13 @@ async function main(): Promise<void> {
     }
     const port = await freePort();
     writeGatewayConfig(folder, port, hub.url, tokens);
-    await add(
-      'Portcullis',
-      port,
-      startProgram(
-        'taskset',
-        ['-c', '0', process.execPath, join(root, 'dist/cli/gateway.js'), artifact],
-        { env: { MGW_HOME: folder } },
-      ),
+    const gateway = startProgram(
+      'taskset',
+      ['-c', '0', process.execPath, join(root, 'dist/cli/gateway.js'), artifact],
+      { env: { MGW_HOME: folder } },
     );
+    programs.push(gateway);
+    await add('Portcullis', port, gateway);
 
     const results = await measure(
       targets,
@@ -225,6 +226,7 @@ async function main(): Promise<void> {
       tokens,
       Number(values.rounds),
       Number(values.seconds),
+      Number(values['warm-up']),
     );
     const table = report(targets, results, Number(values.rounds), Number(values.seconds));
     console.log(`\n${table}`);
@@ -242,12 +244,15 @@ async function measure(
   tokens: BenchTokens,
   rounds: number,
   seconds: number,
+  warmUpSeconds: number,
 ): Promise<Map<Target, Measurement[]>> {
   const script = writeLoad(folder, tokens);
   const results = new Map<Target, Measurement[]>(targets.map((target) => [target, []]));
+  console.log(`Warming up, ${warmUpSeconds} s each`);
+  for (const target of targets) await load(target, script, warmUpSeconds);
   for (let round = 1; round <= rounds; round++)
     for (const target of targets) {
-      await load(target, script, 2);
+      await load(target, script, 1);
       const measured = await load(target, script, seconds);
       results.get(target)?.push(measured);
       console.log(

@@ -185,7 +185,8 @@ export const OPERATOR_ERRORS = {
   ERR_CONFIG_WRONG_TYPE: 'Write the value in the type that docs/configuration.md gives.',
   ERR_CONFIG_BAD_VALUE: 'Write a value that docs/configuration.md allows for the key.',
   ERR_CONFIG_CONTRADICTION: 'Change one of the two settings named: they cannot both hold.',
-  ERR_CONFIG_PLACEHOLDER: 'Set the variable, or make the file readable, that the placeholder names.',
+  ERR_CONFIG_PLACEHOLDER:
+    'Set the variable, or make the file readable, that the placeholder names.',
   ERR_CONFIG_FLAG: 'Write overrides as `--section.key=value`.',
   ERR_ISSUER_KEY:
     'Give the issuer a certificate or public key in PEM (RSA of 2,048 bits or more, P-256, P-384, P-521 or Ed25519), or a jwksURL.',
@@ -193,11 +194,11 @@ export const OPERATOR_ERRORS = {
   ERR_ISSUER_TWICE: 'Name each issuer in one [[jwtTokenConfig]] only.',
   ERR_ISSUER_ALGORITHM:
     'Use RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA.',
-  ERR_JMS_URL: "Mend jmsConnectionProviderUrl: amqp://user:password@clientid/vhost?brokerlist='tcp://host:5672'",
+  ERR_JMS_URL:
+    "Mend jmsConnectionProviderUrl: amqp://user:password@clientid/vhost?brokerlist='tcp://host:5672'",
   ERR_KEY_STORE:
     'Check path, password and alias of the key store or trust store, as `keytool -list` shows them.',
-  ERR_LOCAL_AUTHORITY:
-    'Let this user write the folder named, or configure key stores of your own.',
+  ERR_LOCAL_AUTHORITY: 'Let this user write the folder named, or configure key stores of your own.',
   ERR_EXTENSION_MISSING:
     'Write extensions/token_revocation_extension.ts and build again, or use another source type.',
   ERR_INTERNAL: 'A fault in Portcullis itself: report it with the log line.',
@@ -209,13 +210,15 @@ export const OPERATOR_ERRORS = {
     'Write each endpoint as http://host[:port][/path] or https://..., without user, query or fragment.',
   ERR_DUPLICATE_ROUTE:
     'Two operations have the same method and path: give one API another x-wso2-basePath or remove one.',
-  ERR_TRUSTED_PROXY: 'Write each entry of trustedProxies as an IP address or CIDR range: 10.0.0.0/8.',
+  ERR_TRUSTED_PROXY:
+    'Write each entry of trustedProxies as an IP address or CIDR range: 10.0.0.0/8.',
   ERR_TOKEN_SERVICE_OPTION: 'Correct the option of micro-gw token-service that the message names.',
   ERR_TOKEN_SERVICE_CREDENTIALS: 'Correct the credentials file as docs/token-service.md says.',
   ERR_TOKEN_SERVICE_WELL_KNOWN_PASSWORD:
     'Choose a random secret, or listen on a loopback address only (--host 127.0.0.1).',
   ERR_TOKEN_SERVICE_FILE_MODE: 'Let only the owner use the file: chmod 600.',
-  ERR_TOKEN_SERVICE_STATE: 'Give each token service a state file of its own, readable and writable.',
+  ERR_TOKEN_SERVICE_STATE:
+    'Give each token service a state file of its own, readable and writable.',
   ERR_TOKEN_SERVICE_LISTEN: 'Choose a free port and an address of this machine.',
 } as const satisfies Record<string, string>;
 

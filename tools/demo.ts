@@ -85,11 +85,20 @@ function begin(name: string): void {
   say(`\n[${step}] ${name}`);
 }
 
+/** The programs' home is the demo's own; what this user configured for a real gateway stays out of it. */
+function environment(stage: Stage): Record<string, string | undefined> {
+  const own = Object.keys(process.env).filter((name) => name.startsWith('MGW_'));
+  return {
+    ...Object.fromEntries(own.map((name) => [name, undefined])),
+    MGW_HOME: join(stage.folder, 'home'),
+  };
+}
+
 function microGw(stage: Stage, ...args: string[]): void {
   say(`    $ micro-gw ${args.join(' ')}`);
   const output = execFileSync(process.execPath, [join(root, 'dist/cli/micro-gw.js'), ...args], {
     cwd: stage.folder,
-    env: { ...process.env, MGW_HOME: join(stage.folder, 'home') },
+    env: { ...process.env, ...environment(stage) },
     stdio: ['ignore', 'pipe', 'pipe'],
   }).toString();
   for (const line of output.trimEnd().split('\n')) say(`    ${line}`);
@@ -126,7 +135,7 @@ async function startTokenService(stage: Stage): Promise<Program> {
       '--issuer',
       'https://localhost:9443/oauth2/token',
     ],
-    { env: { MGW_HOME: join(stage.folder, 'home') } },
+    { env: environment(stage) },
   );
   stage.programs.push(program);
   await program.said(/ready at/i);
@@ -168,7 +177,7 @@ async function tell(stage: Stage): Promise<() => Promise<void>> {
   const gatewayProgram = startProgram(
     process.execPath,
     [join(root, 'dist/cli/gateway.js'), join(stage.folder, 'petstore/target/petstore.mjs')],
-    { env: { MGW_HOME: home } },
+    { env: environment(stage) },
   );
   stage.programs.push(gatewayProgram);
   await gatewayProgram.said(/HTTPS listener is active/);
@@ -412,4 +421,5 @@ async function main(): Promise<number> {
   }
 }
 
-process.exitCode = await main();
+// Not only the exit code: an interrupted story must not go on behind the scenes.
+process.exit(await main());

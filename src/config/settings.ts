@@ -156,7 +156,7 @@ export function unknownKey(path: readonly string[], place: Place) {
 }
 
 /** `file:line: `, for sentences that are no complaints. */
-export function wherePlaced(place: Place): string {
+function wherePlaced(place: Place): string {
   if (place.source !== undefined) return `${place.source}: `;
   return place.file === undefined ? '' : `${place.file}:${place.line ?? 1}: `;
 }

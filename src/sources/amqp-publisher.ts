@@ -11,6 +11,8 @@ export interface AmqpPublisherOptions extends AmqpPeerOptions {
   readonly topic: string;
   /** Milliseconds to wait for the broker's confirm. Default 10,000. */
   readonly confirmTimeoutMs?: number;
+  /** Milliseconds after which what was sent over a new connection until then is sent once more. Default 60,000. */
+  readonly repeatAfterMs?: number;
 }
 
 /** WSO2's number for its super tenant `carbon.super`. */
@@ -18,21 +20,51 @@ const SUPER_TENANT = -1234;
 /** `JMS_QPID_DESTTYPE` of a topic. */
 const TOPIC = 2;
 const DEFAULT_CONFIRM_TIMEOUT_MS = 10_000;
+/** Gateways that lost the same broker come back within half a minute, and hear nothing of what was sent before. */
+const DEFAULT_REPEAT_AFTER_MS = 60_000;
+/** Revocations that wait to be sent once more. */
+const MAX_REPEATS = 100_000;
 
 interface Line {
   readonly link: AmqpLink;
   readonly channel: ConfirmChannel;
+  /** By message id: called when the broker has nobody to give the message to. */
+  readonly returned: Map<string, () => void>;
+  /** Subscribers may still be on their way back to this broker. */
+  isNew: boolean;
 }
+
+/** The broker took the message and threw it away: a topic keeps nothing for later. */
+class NobodyListens extends Error {}
 
 /**
  * Publishes revocations to a JMS topic, as the MapMessage that WSO2's own gateway reads (content-type `amqp/map`): persistent, on a
  * confirm channel. A connection is made with the first message and again after it broke, each time to the next broker of the URL.
+ *
+ * A topic forgets what nobody hears, so a message that no subscriber got is refused here; and because some subscribers come back to a
+ * broker later than others, what is sent soon after a connection was made is sent once more when all of them had the time.
  * @throws OperatorError `ERR_JMS_URL` when the URL cannot be used.
  */
 export function createAmqpPublisher(options: AmqpPublisherOptions, log: Log): RevocationPublisher {
   const dialer = new AmqpDialer(options, log);
   const stop = new AbortController();
+  const repeatAfterMs = options.repeatAfterMs ?? DEFAULT_REPEAT_AFTER_MS;
   let line: Promise<Line> | undefined;
+  let repeats: OutgoingRevocation[] = [];
+
+  /** Nobody waits for a repeated message: its first copy was confirmed. */
+  const repeat = (opened: Line): void => {
+    opened.isNew = false;
+    const again = repeats.filter(({ expiresAtMs }) => expiresAtMs > Date.now());
+    repeats = [];
+    try {
+      for (const revocation of again)
+        send(opened.channel, dialer.url.topicExchange, options.topic, revocation, false);
+    } catch {
+      // The channel has just been closed: the next connection's turn.
+      repeats = [...again, ...repeats];
+    }
+  };
 
   const connect = (): Promise<Line> => {
     const opening = openLine(dialer, stop.signal);
@@ -40,7 +72,14 @@ export function createAmqpPublisher(options: AmqpPublisherOptions, log: Log): Re
     const forget = (): void => {
       if (line === opening) line = undefined;
     };
-    opening.then(({ link }) => link.lost.catch(forget), forget);
+    opening.then((opened) => {
+      const timer = setTimeout(() => repeat(opened), repeatAfterMs);
+      timer.unref();
+      opened.link.lost.catch(() => {
+        clearTimeout(timer);
+        forget();
+      });
+    }, forget);
     return opening;
   };
 
@@ -49,11 +88,14 @@ export function createAmqpPublisher(options: AmqpPublisherOptions, log: Log): Re
     publish: async (revocation) => {
       if (stop.signal.aborted) throw new Error('the publisher is closed');
       const used = line ?? connect();
-      const { channel, link } = await used;
+      const opened = await used;
+      const { link } = opened;
       const limit = options.confirmTimeoutMs ?? DEFAULT_CONFIRM_TIMEOUT_MS;
       try {
-        await confirmed(channel, dialer.url.topicExchange, options.topic, revocation, limit);
+        await confirmed(opened, dialer.url.topicExchange, options.topic, revocation, limit);
+        if (opened.isNew && repeats.length < MAX_REPEATS) repeats.push(revocation);
       } catch (error) {
+        if (error instanceof NobodyListens) throw error;
         // Whether the broker has it is not known: a new channel is the only sure way to count confirms again.
         if (line === used) line = undefined;
         await link.close();
@@ -78,7 +120,9 @@ async function openLine(dialer: AmqpDialer, signal: AbortSignal): Promise<Line> 
     channel.on('error', () => undefined); // told by the confirm that fails
     // A channel that is closed confirms nothing more, so the connection goes with it.
     channel.on('close', () => void link.close());
-    return { link, channel };
+    const returned = new Map<string, () => void>();
+    channel.on('return', ({ properties }) => returned.get(String(properties.messageId))?.());
+    return { link, channel, returned, isNew: true };
   } catch (error) {
     await link.close();
     throw dialer.failure('Error while creating the jms session.', error, link.broker);
@@ -86,7 +130,7 @@ async function openLine(dialer: AmqpDialer, signal: AbortSignal): Promise<Line> 
 }
 
 async function confirmed(
-  channel: ConfirmChannel,
+  { channel, returned }: Line,
   exchange: string,
   topic: string,
   revocation: OutgoingRevocation,
@@ -94,26 +138,41 @@ async function confirmed(
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(() => reject(new Error(`no confirm within ${limitMs} ms`)), limitMs);
+  const id = messageIdOf(revocation);
+  returned.set(id, () => reject(new NobodyListens(`nobody listens to the topic ${topic}`)));
   try {
-    channel.publish(
-      exchange,
-      topic,
-      mapMessageOf(revocation, Date.now()),
-      {
-        contentType: 'amqp/map',
-        persistent: true,
-        messageId: `ID:${revocation.eventId}`,
-        headers: { JMS_QPID_DESTTYPE: TOPIC },
-      },
-      (error: unknown) => {
-        if (error === null || error === undefined) resolve();
-        else reject(error instanceof Error ? error : new Error('the broker refused it'));
-      },
-    );
+    send(channel, exchange, topic, revocation, true, (error: unknown) => {
+      if (error === null || error === undefined) resolve();
+      else reject(error instanceof Error ? error : new Error('the broker refused it'));
+    });
     await promise;
   } finally {
+    returned.delete(id);
     clearTimeout(timer);
   }
+}
+
+/** @param mandatory the broker returns what it can give to nobody, before it confirms it */
+function send(
+  channel: ConfirmChannel,
+  exchange: string,
+  topic: string,
+  revocation: OutgoingRevocation,
+  mandatory: boolean,
+  onConfirm?: (error: unknown) => void,
+): void {
+  const properties = {
+    contentType: 'amqp/map',
+    persistent: true,
+    mandatory,
+    messageId: messageIdOf(revocation),
+    headers: { JMS_QPID_DESTTYPE: TOPIC },
+  };
+  channel.publish(exchange, topic, mapMessageOf(revocation, Date.now()), properties, onConfirm);
+}
+
+function messageIdOf({ eventId }: OutgoingRevocation): string {
+  return `ID:${eventId}`;
 }
 
 /**

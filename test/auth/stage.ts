@@ -21,7 +21,7 @@ export interface KeyPair {
 }
 
 /** Signs with any algorithm that the gateway takes. */
-export const SIGNING: Readonly<
+const SIGNING: Readonly<
   Record<string, { readonly make: () => KeyPair; readonly digest: string | null }>
 > = {
   RS256: { make: () => generateKeyPairSync('rsa', { modulusLength: 2_048 }), digest: 'sha256' },
@@ -131,7 +131,7 @@ export function jsonAnswer(body: unknown, status = 200): HttpAnswer {
 }
 
 /** A revocation list of bare values, as events without issuer give them. */
-export class FakeRevocations {
+class FakeRevocations {
   readonly revoked = new Set<string>();
   complete = true;
   checks = 0;

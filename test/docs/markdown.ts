@@ -57,5 +57,5 @@ export function prose(markdown: string): string {
   let text = markdown;
   for (const { text: code } of codeBlocks(markdown).filter(({ language }) => language !== ''))
     text = text.replace(code, '\n');
-  return text.replace(/`[^`\n]*`/g, (code) => code.replace(/[[\]]/g, ' '));
+  return text.replace(/`[^`\n]*`/g, (code) => code.replace(/[[\]]/g, ''));
 }

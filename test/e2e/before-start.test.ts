@@ -62,10 +62,14 @@ async function firstRequestIsRefused(
 }
 
 describe('a token that was revoked before the start is refused by the first request after readiness', () => {
-  for (const shape of ['array', 'object'])
-    test(`event hub that answers an ${shape}`, async (t) => {
+  for (const [what, words, path, ...lines] of [
+    ['event hub that answers an array', ['--revoked-list', 'array'], '', 'type = "default"'],
+    ['event hub that answers an object', ['--revoked-list', 'object'], '', 'type = "default"'],
+    ['event stream', [], '/revocation-events', 'type = "event-stream"'],
+  ] as const)
+    test(what, async (t) => {
       const home = await temporaryFolder(t);
-      const service = await startTokenService(t, { home, words: ['--revoked-list', shape] });
+      const service = await startTokenService(t, { home, words });
       const way = await closedWay(t, service.port);
       const [revoked, good] = [await service.token(), await service.token()];
       await service.revoke(revoked);
@@ -76,8 +80,8 @@ describe('a token that was revoked before the start is refused by the first requ
           issuer = "https://localhost:${service.port}/oauth2/token"
           jwksURL = "${service.url}/oauth2/jwks"
           ${persistent(
-            'type = "default"',
-            `endpointURL = "https://localhost:${way.port}/internal/data/v1"`,
+            ...lines,
+            `endpointURL = "https://localhost:${way.port}/internal/data/v1${path}"`,
             `username = "${ADMIN.username}"`,
             `password = "${ADMIN.password}"`,
           )}`,

@@ -784,28 +784,73 @@ describe('a publisher to a JMS topic', { timeout: 60_000 }, () => {
         await withChannel('/', async (channel) => {
           await channel.assertExchange('late.topics', 'topic', { autoDelete: false });
         });
-        await publish(outgoing('kept'));
+        assert.match(await refusalOf(publish(outgoing('kept'))), /nobody listens/);
       },
     );
   });
 
+  it('is refused what nobody hears, over the same connection', async () => {
+    await withPublisher({ topic: 'waiting' }, async (publish) => {
+      for (const token of ['early', 'earlier'])
+        assert.match(
+          await refusalOf(publish(outgoing(token))),
+          /nobody listens to the topic waiting/,
+        );
+      await following('waiting', async (running) => {
+        await running.complete();
+        await publish(outgoing('heard'));
+        await running.until((sink) => sink.has('heard'), 'it arrived');
+        assert.deepEqual(
+          running.sink.events.map(({ token }) => token),
+          ['heard'],
+        );
+        const connections = await broker.ctl('list_connections', 'pid');
+        assert.equal(connections.trim().split('\n').length - 1, 2);
+      });
+    });
+  });
+
+  it('says once more what it said over a new connection, for subscribers that come later', async () => {
+    await following('again', async (first) => {
+      await first.complete();
+      await withPublisher({ topic: 'again', repeatAfterMs: 3000 }, async (publish) => {
+        await publish(outgoing('live'));
+        await publish({ ...outgoing('over'), expiresAtMs: Date.now() - 1 });
+        await first.until((sink) => sink.has('live', 'over'), 'it arrived');
+        await following('again', async (late) => {
+          await late.complete();
+          await late.until((sink) => sink.has('live'), 'it is said again');
+          await publish(outgoing('settled'));
+          await late.until((sink) => sink.has('settled'), 'it arrived');
+          assert.deepEqual(
+            late.sink.events.map(({ token }) => token),
+            ['live', 'settled'],
+          );
+        });
+      });
+    });
+  });
+
   it('is refused while the broker takes nothing', async () => {
-    await withPublisher({ confirmTimeoutMs: 500 }, async (publish) => {
-      await publish(outgoing('before'));
-      await broker.ctl('set_vm_memory_high_watermark', '0.000000001');
-      try {
-        assert.match(await refusalOf(publish(outgoing('during'))), /no confirm within 500 ms/);
-      } finally {
-        await broker.ctl('set_vm_memory_high_watermark', '0.4');
-      }
-      await until(
-        () =>
-          publish(outgoing('afterwards')).then(
-            () => true,
-            () => false,
-          ),
-        'the broker takes messages again',
-      );
+    await withPublisher({ confirmTimeoutMs: 500, topic: 'blocked' }, async (publish) => {
+      await following('blocked', async (running) => {
+        await running.complete();
+        await publish(outgoing('before'));
+        await broker.ctl('set_vm_memory_high_watermark', '0.000000001');
+        try {
+          assert.match(await refusalOf(publish(outgoing('during'))), /no confirm within 500 ms/);
+        } finally {
+          await broker.ctl('set_vm_memory_high_watermark', '0.4');
+        }
+        await until(
+          () =>
+            publish(outgoing('afterwards')).then(
+              () => true,
+              () => false,
+            ),
+          'the broker takes messages again',
+        );
+      });
     });
   });
 

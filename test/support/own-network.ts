@@ -35,7 +35,10 @@ export async function runInOwnNetwork(
 }
 
 function words(alone: boolean, command: string, ...args: string[]): [string, string[]] {
-  return alone
-    ? ['unshare', [...UNSHARE, '--', 'perl', '-e', LOOPBACK_UP, command, ...args]]
-    : [command, args];
+  return alone ? inOwnNetwork(command, ...args) : [command, args];
+}
+
+/** The words that run `command` on a network of its own, for {@link startProgram}; they fail where the system forbids that. */
+export function inOwnNetwork(command: string, ...args: string[]): [string, string[]] {
+  return ['unshare', [...UNSHARE, '--', 'perl', '-e', LOOPBACK_UP, command, ...args]];
 }

@@ -100,10 +100,7 @@ export async function temporaryFolder(owner: Owner, name = 'home'): Promise<stri
 }
 
 /** Runs `micro-gw` to its end. */
-export async function microGw(
-  cwd: string,
-  ...words: string[]
-): Promise<{ code: number; output: string }> {
+async function microGw(cwd: string, ...words: string[]): Promise<{ code: number; output: string }> {
   if (!existsSync(MICRO_GW)) throw new Error('there is no dist/: run `npm run build` first');
   try {
     const { stdout, stderr } = await promisify(execFile)(process.execPath, [MICRO_GW, ...words], {
@@ -269,9 +266,11 @@ export async function startGateway(owner: Owner, options: GatewayOptions): Promi
     untilReady: () =>
       until(
         async () => (await send(`${http}/ready`)).status === 200,
-        `the gateway is ready:\n${program.output()}`,
+        'the gateway is ready',
         DEADLINE_MS,
-      ),
+      ).catch((cause: unknown) => {
+        throw new Error(`the gateway said\n${program.output()}`, { cause });
+      }),
     async untilStatus(token, status, deadlineMs = DEADLINE_MS) {
       let answer: Answer | undefined;
       await until(
@@ -281,11 +280,9 @@ export async function startGateway(owner: Owner, options: GatewayOptions): Promi
         },
         `a call is answered with ${status}`,
         deadlineMs,
-      ).catch((error: unknown) => {
+      ).catch((cause: unknown) => {
         const said = program.output().split('\n').slice(-80).join('\n');
-        throw new Error(`last answer ${answer?.status}; the gateway said\n${said}`, {
-          cause: error,
-        });
+        throw new Error(`last answer ${answer?.status}; the gateway said\n${said}`, { cause });
       });
       if (answer === undefined) throw new Error('no answer');
       return answer;

@@ -18,6 +18,8 @@ export interface Program {
 export interface ProgramOptions {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** True for a process group and session of its own, numbered by `pid`, as a terminal gives to what is typed into it. */
+  readonly session?: boolean;
 }
 
 const running = new Set<ChildProcess>();
@@ -34,6 +36,7 @@ export function startProgram(
 ): Program {
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
+    detached: options.session ?? false,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...options.env },
   });

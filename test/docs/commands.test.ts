@@ -1,0 +1,221 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { plainEnvironment, ROOT } from '../support/checkout.ts';
+import {
+  GATEWAY,
+  INVALID_CREDENTIALS,
+  MICRO_GW,
+  PETS,
+  temporaryFolder,
+} from '../support/product.ts';
+import { codeBlocks, pages, readPage } from './markdown.ts';
+import { runSteps, steps, type Step } from './shell.ts';
+
+/** Pages whose every `sh` block is run, in order: by whom. */
+const RUN_WHOLE: Readonly<Record<string, string>> = {
+  'docs/petstore-walkthrough.md': 'test/docs/petstore-walkthrough.test.ts',
+};
+
+/**
+ * Commands that other files run: where, and the text there that shows it. A command that is neither here nor in a block of
+ * {@link RUN_HERE}, or here and on no page, fails.
+ */
+const RUN_ELSEWHERE: Readonly<Record<string, readonly [file: string, text: string]>> = {
+  'npm run demo': ['test/docs/demo.test.ts', "['run', 'demo', '--', ...words]"],
+  'npm run verify': ['.ci/run', 'npm run --silent verify'],
+  'micro-gw token-service': [
+    'test/token-service/command.test.ts',
+    "'token-service', '--port', '0'",
+  ],
+};
+
+/** How the `sh` blocks begin that this file runs. */
+const RUN_HERE = {
+  use: '(umask 077; echo',
+  revoke: 'SECRET=$(node',
+  redisProject: 'micro-gw init shop',
+  redisRevoke: 'redis-cli XADD',
+  bench: 'npm run bench',
+  someSteps: 'npm run verify -- ',
+} as const;
+
+/** Words that a line of an indented block begins with when it is a command. */
+const PROGRAMS =
+  /^(?:\$ |sudo |export |[A-Z_]+=\S* )*(?:[A-Z_]+=|apt-get|bash|cat|cp|curl|docker|etcd|etcdctl|gateway|git|keytool|kill|micro-gw|mkdir|node|npm|npx|openssl|rabbitmqctl|redis-cli|rm|sh|systemctl)(?: |$)/;
+
+interface Command {
+  readonly page: string;
+  readonly line: number;
+  readonly text: string;
+}
+
+/** What stands in `sh` blocks, and what looks like a command in blocks without a language. */
+function otherCommands(): Command[] {
+  return pages()
+    .filter((page) => RUN_WHOLE[page] === undefined)
+    .flatMap((page) =>
+      codeBlocks(readPage(page)).flatMap(({ language, text, line }): Command[] => {
+        assert.ok(
+          !['bash', 'console', 'shell'].includes(language),
+          `${page}:${line}: commands stand in blocks of the language sh`,
+        );
+        if (Object.values(RUN_HERE).some((start) => text.startsWith(start))) return [];
+        return text
+          .split('\n')
+          .map((text, index) => ({ page, line: line + index, text: text.trim() }))
+          .filter(({ text }) =>
+            language === 'sh'
+              ? text !== '' && !text.startsWith('#')
+              : language === '' && PROGRAMS.test(text),
+          );
+      }),
+    );
+}
+
+test('every command of every page is run by a test', () => {
+  const seen = new Set<string>();
+  for (const { page, line, text } of otherCommands()) {
+    if (text.startsWith(RUN_HERE.someSteps)) continue;
+    assert.ok(
+      RUN_ELSEWHERE[text] !== undefined,
+      `${page}:${line}: nobody runs this: run it in test/docs/, or say who does\n${text}`,
+    );
+    seen.add(text);
+  }
+  assert.deepEqual(Object.keys(RUN_ELSEWHERE).sort(), [...seen].sort(), 'no command left over');
+});
+
+test('whoever is said to run a command does', () => {
+  for (const file of Object.values(RUN_WHOLE)) assert.ok(existsSync(join(ROOT, file)), file);
+  for (const [command, [file, text]] of Object.entries(RUN_ELSEWHERE))
+    assert.ok(readFileSync(join(ROOT, file), 'utf8').includes(text), `${command}: not in ${file}`);
+});
+
+/** A folder to work in, a home of its own, and `micro-gw` and `gateway` on the path. */
+async function place(t: TestContext) {
+  const scratch = await temporaryFolder(t, 'commands');
+  const [cwd, home, bin] = ['work', 'home', 'bin'].map((name) => join(scratch, name)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const folder of [cwd, home, bin]) await mkdir(folder);
+  for (const [name, program] of [
+    ['micro-gw', MICRO_GW],
+    ['gateway', GATEWAY],
+  ] as const)
+    await writeFile(join(bin, name), `#!/bin/sh\nexec node '${program}' "$@"\n`, { mode: 0o755 });
+  const plain = await plainEnvironment(home);
+  const env = { ...plain, PATH: `${bin}:${plain['PATH']}`, CHECKOUT: ROOT };
+  return { cwd, scratch, env };
+}
+
+/** The block of a page that begins so. */
+function block(page: string, start: string): Step {
+  const found = steps(page).filter(({ commands }) => commands.startsWith(start));
+  const [step] = found;
+  assert.ok(step !== undefined && found.length === 1, `${page}: ${found.length} blocks ${start}`);
+  return step;
+}
+
+/** What a test adds before or after a page's commands. */
+function added(commands: string, expected?: string): Step {
+  return { page: import.meta.filename, line: 0, commands, expected };
+}
+
+/** Waits for a server that is starting. */
+const UNTIL_200 = 'curl -s --retry 60 --retry-delay 1 --retry-all-errors -f -o /dev/null';
+
+test('what the README shows ends in a token that is good, and rejected once it is revoked', async (t) => {
+  const { cwd, scratch, env } = await place(t);
+  const ask = 'curl -s --cacert ~/.portcullis/security/local-ca.pem -u shop:shop-1f0c';
+  await runSteps(
+    t,
+    [
+      added('node $CHECKOUT/tools/petstore-backend.ts > petstore.log 2>&1 &\n'),
+      block('README.md', RUN_HERE.use),
+      added(`${UNTIL_200} http://localhost:9090/ready\n`),
+      added(
+        `TOKEN=$(${ask} -d grant_type=client_credentials https://localhost:9443/oauth2/token | node -p 'JSON.parse(fs.readFileSync(0)).access_token')
+call() { curl -s -H "Authorization: Bearer $TOKEN" 'http://localhost:9090${PETS}'; }
+call\n`,
+        '[{"id":1,...}]\n',
+      ),
+      added(`${ask} -d token=$TOKEN https://localhost:9443/oauth2/revoke\n`, '\n'),
+      added('until call | grep 900901; do sleep 0.1; done\n', `${INVALID_CREDENTIALS}\n`),
+    ],
+    { cwd, scratch, env, isolated: true },
+  );
+});
+
+test('the token service issues and revokes as docs/token-service.md says', async (t) => {
+  const { cwd, scratch, env } = await place(t);
+  const list = `curl -s --cacert ~/.portcullis/security/local-ca.pem -u admin:$(node -p 'JSON.parse(fs.readFileSync(0)).admin.password' < ~/.portcullis/token-service/token-service-credentials.json) https://localhost:9443/internal/data/v1/revokedjwt`;
+  await runSteps(
+    t,
+    [
+      added('micro-gw token-service > token-service.log 2>&1 &\n'),
+      added(`${UNTIL_200} -k https://localhost:9443/health\n`),
+      added(`${list}\n`, '[]\n'),
+      block('docs/token-service.md', RUN_HERE.revoke),
+      added(`${list}\n`, '[{"jwt_signature":"...\n'),
+    ],
+    { cwd, scratch, env, isolated: true },
+  );
+});
+
+test('the Redis example is built, and revoked in, as its page says', async (t) => {
+  const { scratch, env } = await place(t);
+  await cp(join(ROOT, 'examples'), join(scratch, 'examples'), { recursive: true });
+  const options = { cwd: join(scratch, 'examples/redis-revocations'), scratch, env };
+  const page = 'examples/redis-revocations/README.md';
+  const built = await runSteps(t, [block(page, RUN_HERE.redisProject)], {
+    ...options,
+    isolated: false,
+  });
+  assert.match(built, /\nBUILD SUCCESSFUL\nTarget: .*\/shop\/target\/shop\.mjs\n$/);
+  await runSteps(
+    t,
+    [
+      added(
+        `redis-server --save '' > redis.log 2>&1 &\nuntil redis-cli ping; do sleep 0.1; done\n`,
+      ),
+      block(page, RUN_HERE.redisRevoke),
+      added('redis-cli XLEN revocations\n', '1\n'),
+    ],
+    { ...options, isolated: true },
+  );
+});
+
+test('some steps of `npm run verify` can be run alone, and unknown ones are refused', async (t) => {
+  const { scratch, env } = await place(t);
+  const contributing = block('CONTRIBUTING.md', '# Everything');
+  const some = contributing.commands
+    .split('\n')
+    .filter((line) => line.startsWith(RUN_HERE.someSteps));
+  assert.equal(some.length, 1);
+  const output = await runSteps(
+    t,
+    [
+      added(`${some[0]}\n`),
+      added('! npm run verify -- nonsense\n', '...\nNo such step: nonsense...\n...\n'),
+    ],
+    { cwd: ROOT, scratch, env, isolated: false },
+  );
+  assert.match(output, /== build: [^]*== servers: [^]*verify: everything passed/);
+});
+
+test('the benchmark runs and prints a row for each program', async (t) => {
+  const { scratch, env } = await place(t);
+  const { commands } = block('docs/benchmarks.md', RUN_HERE.bench);
+  const output = await runSteps(
+    t,
+    [added(commands.replace('npm run bench', '$& -- --rounds 1 --seconds 1 --warm-up 1'))],
+    { cwd: ROOT, scratch, env, isolated: false },
+  );
+  for (const name of ['HAProxy, plain proxy', 'HAProxy, jwt_verify \\+ map', 'Portcullis'])
+    assert.match(output, new RegExp(`^\\| ${name} \\| \\d`, 'm'));
+});

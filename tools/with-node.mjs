@@ -10,10 +10,10 @@ const NODE_VERSION = '24.21.0';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
 
-/** Runs npm, on the Node and with the settings that it has here, its progress shown; ends this process when it fails. */
-function runNpm(what, args) {
+/** Runs npm with its progress shown; ends this process when it fails. */
+function runNpm(what, args, env) {
   process.stderr.write(`portcullis: ${what}\n`);
-  const { status, error } = spawnSync(npm, args, { cwd: root, stdio: ['ignore', 2, 2] });
+  const { status, error } = spawnSync(npm, args, { cwd: root, env, stdio: ['ignore', 2, 2] });
   if (status !== 0) {
     process.stderr.write(
       `portcullis: ${what}: failed (npm ${args.join(' ')}${error ? `: ${error.message}` : ''})\n`,
@@ -49,6 +49,7 @@ function nodeFolder() {
         '--no-fund',
         `${name}@${NODE_VERSION}`,
       ],
+      process.env,
     );
   }
   return folder;
@@ -58,18 +59,18 @@ function nodeFolder() {
  * Installs what package-lock.json names, unless that was done since it last changed. Not by `npm ci`, which refuses a lock that leaves out
  * optional packages for other platforms than the one it was written on.
  */
-function installPackages() {
+function installPackages(env) {
   const installed = join(root, 'node_modules', '.package-lock.json');
   const lock = join(root, 'package-lock.json');
   if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(lock).mtimeMs) return;
-  // Only errors: npm warns of an old Node, which is not the one that the packages will run on.
-  runNpm('installing packages (npm install)', [
-    'install',
-    '--no-save',
-    '--no-audit',
-    '--no-fund',
-    '--loglevel=error',
-  ]);
+  // On the Node that they will run on: npm leaves out optional packages, native ones among them, that an older one is too old for. npm looks
+  // for this machine's settings (a proxy, authorities) beside its Node, so it is told where they are.
+  const settings = spawnSync(npm, ['config', 'get', 'globalconfig'], { encoding: 'utf8' });
+  runNpm(
+    'installing packages (npm install)',
+    ['install', '--no-save', '--no-audit', '--no-fund'],
+    settings.status === 0 ? { ...env, npm_config_globalconfig: settings.stdout.trim() } : env,
+  );
 }
 
 const folder = nodeFolder();
@@ -77,7 +78,7 @@ const env = {
   ...process.env,
   PATH: [join(root, 'node_modules', '.bin'), folder, process.env.PATH].join(delimiter),
 };
-installPackages();
+installPackages(env);
 
 const [script, ...args] = process.argv.slice(2);
 if (script === undefined) {

@@ -95,7 +95,7 @@ function assertStartLines(lines: readonly string[]): void {
 if (hasOwnNetwork) await configurationsDoWhatTheySay();
 else
   test('the three documented configurations, unchanged, with everything on its documented port', async () => {
-    const { code, output } = await runInOwnNetwork(import.meta.url, 240_000);
+    const { code, output } = await runInOwnNetwork(import.meta.url, 170_000);
     assert.equal(code, 0, output);
     assert.match(output, /pass 4\b/, output);
   });

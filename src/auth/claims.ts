@@ -46,14 +46,37 @@ const ACCESS_TOKEN_TYPES: ReadonlySet<string> = new Set(['jwt', 'at+jwt']);
 /** Claims that only ID tokens and logout tokens have (OpenID Connect Core section 3.1.3.6, Back-Channel Logout section 2.4). */
 const FOREIGN_CLAIMS = ['at_hash', 'c_hash', 's_hash', 'events'];
 
-/** Values of Keycloak's claim `typ` and Cognito's `token_use` in tokens that are no access tokens. */
-const FOREIGN_KINDS: ReadonlySet<string> = new Set(['id', 'refresh', 'offline', 'logout']);
+/** Values of Keycloak's claim `typ`, Cognito's and Hydra's `token_use` and introspection's `token_type` for what is no access token. */
+const FOREIGN_KINDS: ReadonlySet<string> = new Set([
+  'id',
+  'id_token',
+  'refresh',
+  'refresh_token',
+  'offline',
+  'logout',
+]);
 
 /** The header's `typ` (RFC 8725 section 3.11): absent, or a kind of access token. @throws GatewayFault 401 */
 export function checkType(typ: string | undefined): void {
   if (typ === undefined) return;
   const kind = typ.toLowerCase().replace(/^application\//, '');
   if (!ACCESS_TOKEN_TYPES.has(kind)) throw invalidToken('typ is not that of an access token');
+}
+
+/** What a claim set or an introspection answer says of the token's kind: absent, or an access token's. @throws GatewayFault 401 */
+export function checkKind(claims: JsonObject): void {
+  for (const name of ['typ', 'token_use', 'token_type']) {
+    const kind = member(claims, name);
+    if (typeof kind === 'string' && FOREIGN_KINDS.has(kind.toLowerCase()))
+      throw invalidToken(`${name} is not that of an access token`);
+  }
+}
+
+/** `nbf` (RFC 7519 section 4.1.5), where there is one. @throws GatewayFault 401 */
+export function checkNotBefore(claims: JsonObject, { nowMs, clockSkewMs }: ClaimTimes): void {
+  const notBefore = numericDate(claims, 'nbf');
+  if (notBefore !== undefined && notBefore * 1_000 - clockSkewMs > nowMs)
+    throw invalidToken('nbf is in the future');
 }
 
 /**
@@ -64,10 +87,8 @@ export function checkType(typ: string | undefined): void {
 export function checkTimes(claims: JsonObject, requireExp: boolean, times: ClaimTimes): number {
   const { nowMs, clockSkewMs, longestTokenLifeMs } = times;
   const exp = member(claims, 'exp');
-  const notBefore = numericDate(claims, 'nbf');
+  checkNotBefore(claims, times);
   const issuedAt = numericDate(claims, 'iat');
-  if (notBefore !== undefined && notBefore * 1_000 - clockSkewMs > nowMs)
-    throw invalidToken('nbf is in the future');
   const issuedAtMs =
     issuedAt === undefined || issuedAt >= FIRST_MILLISECONDS ? issuedAt : issuedAt * 1_000;
   if (issuedAtMs !== undefined && issuedAtMs - clockSkewMs > nowMs)
@@ -101,11 +122,7 @@ export function checkClaims(
   checkAudience(claims, rules);
   if (FOREIGN_CLAIMS.some((name) => member(claims, name) !== undefined))
     throw invalidToken('a claim that access tokens do not have');
-  for (const name of ['typ', 'token_use']) {
-    const kind = member(claims, name);
-    if (typeof kind === 'string' && FOREIGN_KINDS.has(kind.toLowerCase()))
-      throw invalidToken(`the claim ${name} is not that of an access token`);
-  }
+  checkKind(claims);
   return {
     subject,
     jti,

@@ -2,7 +2,7 @@ import type { Log } from '../log.ts';
 import type { HttpClient } from '../net/http-client.ts';
 import { opaqueIdentity } from '../revocation/token-identity.ts';
 import type { TokenIdentity } from '../revocation/token-identity.ts';
-import { checkTimes, clientOf, keyTypeOf, scopesOf } from './claims.ts';
+import { checkKind, checkNotBefore, checkTimes, clientOf, keyTypeOf, scopesOf } from './claims.ts';
 import { cannotKnow, invalidToken } from './refusal.ts';
 import { member, parseJsonObject } from './strict-json.ts';
 import type { JsonObject } from './strict-json.ts';
@@ -120,6 +120,8 @@ export class Introspector {
   #verified(token: string, answer: JsonObject, askedAtMs: number): VerifiedToken {
     const { clockSkewMs, longestTokenLifeMs, maxAgeMs, issuer, now } = this.#options;
     const times = { nowMs: now(), clockSkewMs, longestTokenLifeMs };
+    checkKind(answer);
+    checkNotBefore(answer, times);
     // RFC 7662 section 2.2 leaves exp and iat to the server. Without both its word alone bounds the token's life.
     const isTimed = member(answer, 'exp') !== undefined || member(answer, 'iat') !== undefined;
     const expiresAtMs = isTimed

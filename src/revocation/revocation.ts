@@ -92,6 +92,8 @@ function keysOf(
 function keysOfBareValue(scope: string | null, value: string): string[] {
   const keys = [keyOfText('id', scope, value)];
   const text = value.trim();
+  // A line feed behind an id comes from a file or a hand. An id that really ends in one is still denied by the exact key.
+  if (text !== value && text !== '') keys.push(keyOfText('id', scope, text));
   if (BASE64.test(text)) {
     const bytes = Buffer.from(text, 'base64url');
     if (bytes.length >= SHORTEST_SIGNATURE) {

@@ -188,6 +188,28 @@ test('an answer whose times contradict it is not taken', async () => {
     );
 });
 
+test('an active token that is not an access token, or not valid yet, is not taken', async () => {
+  for (const answer of [
+    { token_type: 'Refresh' },
+    { token_type: 'refresh_token' },
+    { token_use: 'refresh_token' },
+    { token_use: 'id' },
+    { typ: 'Refresh' },
+    { nbf: NOW + 300 },
+  ])
+    assert.equal(
+      await stageWith({ active: true, ...answer }).outcome(OPAQUE),
+      'invalidCredentials',
+      JSON.stringify(answer),
+    );
+  for (const answer of [{ token_type: 'Bearer' }, { token_use: 'access_token' }, { nbf: NOW }])
+    assert.equal(
+      await stageWith({ active: true, ...answer }).outcome(OPAQUE),
+      'admitted',
+      JSON.stringify(answer),
+    );
+});
+
 test('an answer without exp and iat lives as long as a token may', async () => {
   const stage = stageWith({ active: true });
   const caller = await stage.present(OPAQUE);

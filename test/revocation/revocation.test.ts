@@ -64,6 +64,13 @@ describe('a revocation', () => {
     assert.ok(!denies({ token: 'One' }, a.identity));
   });
 
+  it('by jti with white space around it denies that jti, and the one that really has it', () => {
+    for (const token of ['one\n', ' one', '\tone \r\n']) assert.ok(denies({ token }, a.identity));
+    const spaced = jwt({ iss: 'https://a', jti: 'one\n' });
+    assert.ok(denies({ token: 'one\n' }, spaced.identity));
+    assert.ok(!denies({ token: 'one' }, spaced.identity));
+  });
+
   it('by jti and issuer denies only that issuer', () => {
     assert.ok(denies({ token: 'one', issuer: 'https://a' }, a.identity));
     assert.ok(!denies({ token: 'one', issuer: 'https://a' }, b.identity));
@@ -184,7 +191,7 @@ describe('a revocation', () => {
           algorithm: 'RS256',
           expiresAtMs: now,
         });
-        assert.equal(denies({ token: two }, token), one === two);
+        assert.equal(denies({ token: two }, token), one === two || one === two.trim());
         assert.ok(denies({ token: one }, token));
       }),
     );

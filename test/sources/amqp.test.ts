@@ -292,7 +292,14 @@ testSource('amqp', 'events', async () => {
   return {
     open: open(ENCODED),
     openRefused: open(WRONG),
-    revoke: (token) => publisher.publish(outgoing(token)),
+    revoke: async (token) => {
+      try {
+        await publisher.publish(outgoing(token));
+      } catch (error) {
+        // While the suite has cut the link nobody listens, and the publisher says so: a topic keeps nothing for later.
+        if (!(error instanceof Error && error.message.startsWith('nobody listens'))) throw error;
+      }
+    },
     revokeMalformed: () => publishRaw('conformance', Buffer.from('ffee00', 'hex')),
     breakLink: () => relay.cut(),
     mendLink: () => relay.mend(),

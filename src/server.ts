@@ -192,6 +192,7 @@ async function startAuthenticator(
     clockSkewMs: config.server.clockSkewMs,
     longestTokenLifeMs: config.revocation.longestTokenLifeMs,
     cache: tokenCache,
+    now: () => revocations.now(),
   });
 }
 

@@ -61,9 +61,13 @@ export class Introspector {
     this.#authorization = `Basic ${credentials}`;
   }
 
-  /** What the token can be known by before anyone was asked about it: its digest. */
+  /**
+   * What the token can be known by before anyone was asked about it: its digest. Nobody knows its end then, so a revocation that it hits
+   * is kept for the longest life from now.
+   */
   identityBefore(token: string): TokenIdentity {
-    return this.#identity(token, this.#options.now());
+    const { now, longestTokenLifeMs } = this.#options;
+    return this.#identity(token, now() + longestTokenLifeMs);
   }
 
   /**

@@ -6,6 +6,8 @@ import type { RevocationSink, RevocationSource } from './source.ts';
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
+/** How long a source has to stand before its failures are forgotten: one that comes up and breaks at once is to be left alone longer. */
+const STEADY_MS = 30_000;
 /** Between two WARN lines about dropped messages of one source. */
 const DROP_REPORT_MS = 10_000;
 const LOG_KEY = 'TokenRevocation';
@@ -23,7 +25,7 @@ export interface SourceStatus {
   readonly added: number;
   /** Messages and entries without a usable revocation, by reason. */
   readonly dropped: ReadonlyMap<string, number>;
-  /** Attempts that failed since it last stood. */
+  /** Attempts that failed since it last stood for half a minute. */
   readonly failures: number;
 }
 
@@ -45,12 +47,23 @@ export class Follower {
   readonly #clock: Clock;
   readonly #stop = new AbortController();
   readonly #dropped = new Map<string, number>();
+  /** One for all attempts: an adapter may resume where the same sink left off. */
+  readonly #sink: RevocationSink = {
+    add: (event) => this.#add(event),
+    drop: (reason) => this.#drop(reason),
+    complete: () => this.#completed(),
+    alive: () => {
+      this.#lastProofMs = this.#clock.latest();
+    },
+  };
   #done: Promise<void> | undefined;
   #completedOnce = false;
   #standing = false;
   #lastProofMs: number | undefined;
   #added = 0;
   #failures = 0;
+  /** Monotonic milliseconds since when it stands. */
+  #standingSince = 0;
   #unreportedDrops = new Map<string, number>();
   #dropTimer: NodeJS.Timeout | undefined;
 
@@ -98,10 +111,12 @@ export class Follower {
     while (!signal.aborted) {
       let reason = 'ended without being asked to';
       try {
-        await this.#source.follow(this.#sink(), signal);
+        await this.#source.follow(this.#sink, signal);
       } catch (error) {
         reason = error instanceof Error ? error.message : 'failed without saying why';
       }
+      if (this.#standing && performance.now() - this.#standingSince >= STEADY_MS)
+        this.#failures = 0;
       this.#standing = false;
       if (signal.aborted) return;
       this.#failures++;
@@ -121,29 +136,18 @@ export class Follower {
     return step * (0.5 + Math.random() / 2);
   }
 
-  #sink(): RevocationSink {
-    return {
-      add: (event) => this.#add(event),
-      drop: (reason) => this.#drop(reason),
-      complete: () => {
-        this.#lastProofMs = this.#clock.latest();
-        const came = !this.#standing;
-        const failures = this.#failures;
-        this.#completedOnce = true;
-        this.#standing = true;
-        this.#failures = 0;
-        if (!came) return;
-        if (failures > 0)
-          this.#options.log.info(
-            LOG_KEY,
-            `Source ${this.#source.name} is followed again after ${failures} failed attempt${failures === 1 ? '' : 's'}`,
-          );
-        this.#options.onComplete?.();
-      },
-      alive: () => {
-        this.#lastProofMs = this.#clock.latest();
-      },
-    };
+  #completed(): void {
+    this.#lastProofMs = this.#clock.latest();
+    this.#completedOnce = true;
+    if (this.#standing) return;
+    this.#standing = true;
+    this.#standingSince = performance.now();
+    if (this.#failures > 0)
+      this.#options.log.info(
+        LOG_KEY,
+        `Source ${this.#source.name} is followed again after ${this.#failures} failed attempt${this.#failures === 1 ? '' : 's'}`,
+      );
+    this.#options.onComplete?.();
   }
 
   #add(event: RevocationEvent): void {

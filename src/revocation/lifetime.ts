@@ -1,8 +1,8 @@
 import type { TtlUnit } from './revocation.ts';
 
 const SECOND = 1000;
-/** An absolute time in the past is believed back to ten years: older numbers are no times at all. */
-const BELIEVABLE_PAST_MS = 10 * 365 * 86_400 * SECOND;
+/** From here on a number is epoch milliseconds (September 2001): as seconds from now it would be 31,000 years. */
+const FIRST_EPOCH_MS = 1e12;
 
 /** How each unit turns a number into an end, epoch milliseconds. */
 const READINGS: Readonly<Record<Exclude<TtlUnit, 'auto'>, (value: number, now: number) => number>> =
@@ -23,33 +23,21 @@ function positive(value: unknown): number | undefined {
 }
 
 /**
- * The end one number means. With `auto` every unit is tried; readings beyond the longest token life are absurd as long as another one
- * is not, and among the rest the longest wins, because an entry that ends early revives a token while one that ends late costs bytes.
+ * The end one number means, or undefined when that is not known. `auto` takes the longest that any unit can mean, seconds from now,
+ * because an entry that ends early revives a token while one that ends late costs bytes. An end that has passed is not believed: whoever
+ * revokes a token thinks that it lives, so a clock or a unit is wrong.
  */
-function endOf(
-  value: unknown,
-  unit: TtlUnit,
-  now: number,
-  longestLifeMs: number,
-): number | undefined {
+function endOf(value: unknown, unit: TtlUnit, now: number): number | undefined {
   const number = positive(value);
   if (number === undefined) return undefined;
-  if (unit !== 'auto') return READINGS[unit](number, now);
-  const ends = [
-    READINGS.seconds(number, now),
-    READINGS.milliseconds(number, now),
-    READINGS.epochSeconds(number, now),
-    READINGS.epochMilliseconds(number, now),
-  ];
-  const plausible = ends.filter(
-    (end) => end >= now - BELIEVABLE_PAST_MS && end <= now + longestLifeMs,
-  );
-  return Math.max(...(plausible.length > 0 ? plausible : ends));
+  const read = unit === 'auto' ? (number < FIRST_EPOCH_MS ? 'seconds' : 'epochMilliseconds') : unit;
+  const end = READINGS[read](number, now);
+  return end > now ? end : undefined;
 }
 
 /**
  * When a revocation may be forgotten, epoch milliseconds: the later of what `ttl` and `expiryTime` say, at most the longest token life
- * from now, and exactly that where neither says anything usable (missing, zero, negative, no number).
+ * from now, and exactly that where neither says anything usable (missing, zero, negative, no number, past).
  * @param unit how `ttl` is to be read; `expiryTime` carries its own magnitude and is always read as `auto`
  */
 export function revocationEnd(
@@ -59,9 +47,8 @@ export function revocationEnd(
   longestLifeMs: number,
 ): number {
   const latest = now + longestLifeMs;
-  const ends = [
-    endOf(event.ttl, unit, now, longestLifeMs),
-    endOf(event.expiryTime, 'auto', now, longestLifeMs),
-  ].filter((end) => end !== undefined);
+  const ends = [endOf(event.ttl, unit, now), endOf(event.expiryTime, 'auto', now)].filter(
+    (end) => end !== undefined,
+  );
   return ends.length === 0 ? latest : Math.min(Math.max(...ends), latest);
 }

@@ -14,6 +14,7 @@ export class RevocationList {
   readonly #clock: Clock;
   readonly #marginMs: number;
   #cursor: Iterator<[string, number]> | undefined;
+  #forgottenUntilMs = 0;
 
   /** @param marginMs milliseconds kept beyond the end: clock skew that the token check allows, and more */
   constructor(clock: Clock, marginMs: number) {
@@ -24,6 +25,14 @@ export class RevocationList {
   /** Names in the list, expired ones that still wait for the clean-up included. */
   get size(): number {
     return this.#ends.size;
+  }
+
+  /**
+   * The latest end among the entries that have left, epoch milliseconds; 0 before the first. A token that ends by then has to count as
+   * expired for ever, also when the wall clock is set back: its revocation may be gone.
+   */
+  get forgottenUntilMs(): number {
+    return this.#forgottenUntilMs;
   }
 
   /** Effective with the very next `covers`. A known entry is only ever prolonged. */
@@ -57,7 +66,9 @@ export class RevocationList {
         return;
       }
       const [key, end] = next.value;
-      if (end < gone) this.#ends.delete(key);
+      if (end >= gone) continue;
+      this.#ends.delete(key);
+      if (end > this.#forgottenUntilMs) this.#forgottenUntilMs = end;
     }
   }
 

@@ -77,6 +77,14 @@ export class Revocations {
     return this.#known || this.#whenUnknown === 'allow' ? 'clear' : 'unknown';
   }
 
+  /**
+   * The time that tokens are checked against, epoch milliseconds: the wall clock, but never before the end of a revocation that was
+   * already forgotten. So a clock that is set back revives nothing, and one that was fast at start and is then corrected harms nobody.
+   */
+  now(): number {
+    return Math.max(Date.now(), this.#list.forgottenUntilMs);
+  }
+
   /** Every store was read completely once; with real-time sources only, each subscription stood once. */
   get known(): boolean {
     return this.#known;

@@ -135,6 +135,28 @@ describe('what is known of revocations', () => {
     await revocations.close();
   });
 
+  it('does not forget the failures of a source that comes up and breaks at once', async () => {
+    const store = puppet('store', 'list');
+    const { revocations } = follow([store]);
+    for (let round = 1; round <= 3; round++) {
+      store.sink().complete();
+      store.break('broke at once');
+      await until(() => store.follows === round + 1, 'store is followed again');
+    }
+    assert.equal(revocations.sources[0]?.failures, 3, 'its pauses go on growing');
+    await revocations.close();
+  });
+
+  it('gives an adapter the same sink for every attempt, so that it can resume', async () => {
+    const store = puppet('store', 'list');
+    const { revocations } = follow([store]);
+    const first = store.sink();
+    store.break('broke');
+    await until(() => store.follows === 2, 'store is followed again');
+    assert.equal(store.sink(), first);
+    await revocations.close();
+  });
+
   it('counts and reports what carried no revocation, without its content', async () => {
     const store = puppet('store', 'list');
     const { revocations, lines } = follow([store]);

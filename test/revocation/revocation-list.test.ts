@@ -52,6 +52,20 @@ describe('the revocation list', () => {
     assert.ok(list.covers({ keys: ['k'], expiresAtMs: 0 }));
   });
 
+  it('tells up to when it has forgotten, so that a clock set back revives nothing', () => {
+    const { list, wall, monotonic, sweep } = harness();
+    assert.equal(list.forgottenUntilMs, 0);
+    list.add({ keys: ['a'], endsAtMs: 2_000_000 });
+    list.add({ keys: ['b'], endsAtMs: 3_000_000 });
+    list.add({ keys: ['c'], endsAtMs: 9_000_000 });
+    wall(4_000_000);
+    monotonic(4_000_000);
+    sweep();
+    assert.equal(list.forgottenUntilMs, 3_000_000);
+    wall(1_000_000);
+    assert.equal(list.forgottenUntilMs, 3_000_000);
+  });
+
   it('never shortens an entry', () => {
     const { list, wall, monotonic, sweep } = harness();
     list.add({ keys: ['k'], endsAtMs: 5_000_000 });

@@ -1,6 +1,7 @@
 import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { withinDeadline } from './deadline.ts';
 import { OperatorError } from './errors.ts';
 import type { ExtensionFilter, RevocationExtension, StartupExtension } from './extension.ts';
 import type { Api, Route } from './openapi/route.ts';
@@ -27,6 +28,9 @@ export type ExtensionName = 'startup' | 'filter' | 'revocation';
 
 /** Raised when a gateway of this version could no longer read, or would misread, what the version before wrote. */
 const ARTIFACT_FORMAT = 1;
+
+/** How long the top level of the extensions may take, milliseconds. */
+const LOAD_DEADLINE_MS = 30_000;
 
 const BANNER = '// @portcullis-artifact format=';
 /** Bytes that decide whether a file is an artifact, before anything in it is run. */
@@ -62,9 +66,10 @@ export function artifactModule(
 
 /**
  * Loads and checks an artifact. Nothing in the file is run before its first line was recognised.
- * @throws OperatorError ERR_ARTIFACT: missing, not an artifact, of a newer format, damaged
+ * @throws OperatorError ERR_ARTIFACT: missing, not an artifact, of a newer format, damaged; ERR_EXTENSION: an extension's top level did
+ * not settle within `deadlineMs` milliseconds
  */
-export async function loadArtifact(path: string): Promise<Artifact> {
+export async function loadArtifact(path: string, deadlineMs = LOAD_DEADLINE_MS): Promise<Artifact> {
   const file = resolve(path);
   const format = await readFormat(file);
   if (format > ARTIFACT_FORMAT) {
@@ -73,8 +78,12 @@ export async function loadArtifact(path: string): Promise<Artifact> {
   }
   let module: unknown;
   try {
-    module = await import(pathToFileURL(file).href);
+    module = await withinDeadline<unknown>(import(pathToFileURL(file).href), deadlineMs, () => {
+      const problem = `the top level of an extension did not finish within ${deadlineMs / 1_000} seconds: an \`await\` there never settles`;
+      return new OperatorError('ERR_EXTENSION', problem, { file });
+    });
   } catch (cause) {
+    if (cause instanceof OperatorError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
     const message = `cannot be loaded: ${reason}. Build the project again.`;
     throw new OperatorError('ERR_ARTIFACT', message, { file, cause });

@@ -59,6 +59,12 @@ export const FAULTS = {
     message: 'URI Too Long',
     description: 'The request target is longer than this gateway accepts',
   },
+  expectationFailed: {
+    code: 417,
+    status: 417,
+    message: 'Expectation Failed',
+    description: 'The gateway knows no other expectation than 100-continue',
+  },
   headersTooLarge: {
     code: 431,
     status: 431,

@@ -8,7 +8,10 @@ export type ConfigSection = Readonly<Record<string, unknown>>;
 export interface ExtensionSink {
   /** One revoked token: `token` is a jti, signature, whole JWT or opaque token. */
   add(event: RevocationEvent): void;
-  /** Everything that is revoked now has been added: call it once the whole store was read, and after every full re-read. */
+  /**
+   * Everything that is revoked now has been added: call it once the whole store was read, and after every full re-read. Throws when something
+   * was added and nothing of it is a revocation: such a list was not understood.
+   */
   complete(): void;
 }
 
@@ -30,7 +33,10 @@ export type RevocationExtension = (
   context: RevocationExtensionContext,
 ) => Promise<void>;
 
-/** Default export of `extensions/startup_extension.ts`: called once, before the listeners open. Throwing stops the start. */
+/**
+ * Default export of `extensions/startup_extension.ts`: called once, before the listeners open. Throwing stops the start, and so does
+ * taking longer than 60 seconds: what is to go on must not be awaited. `signal` aborts when the gateway stops.
+ */
 export type StartupExtension = (context: {
   readonly log: Log;
   readonly signal: AbortSignal;

@@ -2,19 +2,24 @@ import type { Artifact } from './artifact.ts';
 import { createAuthenticator, type Authenticator } from './auth/authenticate.ts';
 import type { IssuerOptions } from './auth/authenticator-options.ts';
 import type { IssuerConfig, MgwConfig } from './config/config.ts';
-import { OperatorError } from './errors.ts';
 import { createGateway } from './gateway/gateway.ts';
 import type { Bound, GatewayOptions, ListenerOptions } from './gateway/options.ts';
 import type { LogWriter } from './log-writer.ts';
 import { createHttpClient, type HttpClient, type HttpClientOptions } from './net/http-client.ts';
+import { type PlaceOf, withPlace } from './place.ts';
 import { Revocations } from './revocation/revocations.ts';
 import { createSource } from './source-table.ts';
+import { runStartup } from './startup.ts';
 import { openTrust, readPem, type Trust } from './trust.ts';
 
 const LOG_KEY = 'APIGateway';
+/** How long the listeners wait for real-time subscriptions to stand or fail, milliseconds. */
+const SUBSCRIBE_WAIT_MS = 3_000;
 
 export interface ServerOptions {
   readonly config: MgwConfig;
+  /** Where its keys were written. */
+  readonly placeOf: PlaceOf;
   readonly artifact: Artifact;
   readonly log: LogWriter;
 }
@@ -32,7 +37,7 @@ export interface Server {
  * @throws OperatorError when something cannot work as it is configured; nothing is left behind then
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { config, artifact, log } = options;
+  const { config, placeOf, artifact, log } = options;
   // Ended in the opposite order of their making, also when the start fails half-way.
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
@@ -40,19 +45,20 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   };
   try {
     sayWarnings(config, log);
-    const trust = await openTrust(config);
+    const trust = await openTrust(config, placeOf);
     for (const { level, message } of trust.notes) log[level](LOG_KEY, message);
 
     const httpWith = clientFactory(config, trust, closers);
     const http = httpWith({});
     const revocations = await startRevocations(options, trust, http, httpWith);
     closers.push(() => revocations.close());
-    const authenticator = await startAuthenticator(config, trust, http, revocations, log);
+    const authenticator = await startAuthenticator(options, trust, http, revocations);
     closers.push(() => authenticator.close());
 
     const stopped = new AbortController();
     closers.push(() => Promise.resolve(stopped.abort()));
-    await runStartup(artifact, log, stopped.signal);
+    await runStartup(artifact.startup, log, stopped.signal);
+    await revocations.subscribed(SUBSCRIBE_WAIT_MS);
 
     let draining = false;
     const gateway = createGateway(
@@ -68,17 +74,6 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   } catch (error) {
     await close();
     throw error;
-  }
-}
-
-/** The project's own start. What it throws is its way to stop ours. */
-async function runStartup(artifact: Artifact, log: LogWriter, signal: AbortSignal): Promise<void> {
-  try {
-    await artifact.startup?.({ log, signal });
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const message = `extensions/startup_extension.ts stopped the start: ${reason}`;
-    throw new OperatorError('ERR_EXTENSION', message, { cause });
   }
 }
 
@@ -122,7 +117,7 @@ function clientFactory(
 }
 
 async function startRevocations(
-  { config, artifact, log }: ServerOptions,
+  { config, placeOf, artifact, log }: ServerOptions,
   trust: Trust,
   http: HttpClient,
   httpWith: (certificate: Pick<HttpClientOptions, 'cert' | 'key'>) => HttpClient,
@@ -130,6 +125,7 @@ async function startRevocations(
   const { longestTokenLifeMs, whenUnknown } = config.revocation;
   const context = {
     log,
+    placeOf,
     ca: trust.ca,
     http,
     httpWith,
@@ -138,7 +134,7 @@ async function startRevocations(
   };
   const sources = await Promise.all(
     config.revocation.sources.map(async (source) => ({
-      source: await createSource(source, context),
+      source: await createSource(source, config.revocation.sources, context),
       policy: {
         ttlUnit: source.ttlUnit,
         longestTokenLifeMs,
@@ -157,16 +153,17 @@ async function startRevocations(
 }
 
 async function startAuthenticator(
-  config: MgwConfig,
+  { config, placeOf, log }: ServerOptions,
   trust: Trust,
   http: HttpClient,
   revocations: Revocations,
-  log: LogWriter,
 ): Promise<Authenticator & { close(): Promise<void> }> {
   const { keyManager, tokenCache, auth } = config;
   const keySets = auth.issuers.flatMap(({ keys }) => (keys.kind === 'jwks' ? [keys] : []));
   return createAuthenticator({
-    issuers: await Promise.all(auth.issuers.map((issuer) => issuerOptions(issuer, trust))),
+    issuers: await Promise.all(
+      auth.issuers.map((issuer, i) => issuerOptions(issuer, i, trust, placeOf)),
+    ),
     ...(keySets[0] === undefined
       ? {}
       : {
@@ -196,11 +193,19 @@ async function startAuthenticator(
   });
 }
 
-async function issuerOptions(issuer: IssuerConfig, trust: Trust): Promise<IssuerOptions> {
+async function issuerOptions(
+  issuer: IssuerConfig,
+  index: number,
+  trust: Trust,
+  placeOf: PlaceOf,
+): Promise<IssuerOptions> {
   const { keys, algorithms, ...rules } = issuer;
   const common = { ...rules, ...(algorithms.length === 0 ? {} : { algorithms }) };
   if (keys.kind === 'jwks') return { ...common, keys: { kind: 'jwks', url: keys.url } };
-  const pem = keys.kind === 'alias' ? trust.certificate(keys.alias) : await readPem(keys.path);
+  const key = keys.kind === 'alias' ? 'certificateAlias' : 'certificatePath';
+  const pem = await withPlace(placeOf, `jwtTokenConfig.${index}.${key}`, () =>
+    keys.kind === 'alias' ? trust.certificate(keys.alias) : readPem(keys.path),
+  );
   return { ...common, keys: { kind: 'certificate', pem } };
 }
 

@@ -3,6 +3,7 @@ import { OperatorError } from './errors.ts';
 import type { RevocationExtension } from './extension.ts';
 import type { Log } from './log.ts';
 import type { HttpClient, HttpClientOptions } from './net/http-client.ts';
+import { type PlaceOf, withPlace } from './place.ts';
 import type { RevocationSource } from './revocation/source.ts';
 import { loadKeyStore } from './tls/key-store.ts';
 import { loadTrustStore } from './tls/trust-store.ts';
@@ -10,6 +11,7 @@ import { loadTrustStore } from './tls/trust-store.ts';
 /** What sources are made with. */
 export interface SourceContext {
   readonly log: Log;
+  readonly placeOf: PlaceOf;
   /** PEM certificates that brokers are checked against, where their URL names no trust store. */
   readonly ca: readonly string[];
   /** For sources that show no client certificate. */
@@ -64,7 +66,7 @@ const MAKERS: { readonly [T in SourceConfig['type']]: Maker<T> } = {
     if (extension === undefined)
       throw new OperatorError(
         'ERR_EXTENSION_MISSING',
-        `tokenRevocationConfig: type "${config.extensionType}" asks for extensions/token_revocation_extension.ts, and the artifact has none. Write it and build the project again, or use "default", "etcd" or "event-stream"`,
+        `"${config.extensionType}" asks for extensions/token_revocation_extension.ts, and the artifact has none. Write it and build the project again, or use "default", "etcd" or "event-stream"`,
       );
     const { createExtensionSource } = await import('./sources/extension.ts');
     return createExtensionSource({
@@ -86,11 +88,36 @@ async function clientFor(
   return { http: context.httpWith({ key, cert }), hasClientCertificate: true };
 }
 
-/** Makes one configured source. @throws OperatorError when it cannot work as it is configured */
+const CONFIG = 'tokenRevocationConfig';
+
+/** Full name of the table that a source was configured by. Only the sources of the array have names of their own. */
+function tableOf({ name }: SourceConfig, all: readonly SourceConfig[]): string {
+  if (name === 'realtime' || name === 'persistent') return `${CONFIG}.${name}`;
+  const further = all.filter(({ name }) => name !== 'realtime' && name !== 'persistent');
+  return `${CONFIG}.sources.${further.findIndex((other) => other.name === name)}`;
+}
+
+/** The key whose value a source was refused for. */
+function keyOf(type: SourceConfig['type'], { code }: OperatorError): string {
+  if (type === 'amqp') return 'jmsConnectionProviderUrl';
+  if (type === 'extension') return 'type';
+  return code === 'ERR_KEY_STORE' ? 'clientKeyStorePath' : 'endpointURL';
+}
+
+/**
+ * Makes one configured source.
+ * @param all every source there is
+ * @throws OperatorError when it cannot work as it is configured, with the place of the key; never with its value
+ */
 export function createSource<T extends SourceConfig['type']>(
   config: Extract<SourceConfig, { type: T }>,
+  all: readonly SourceConfig[],
   context: SourceContext,
 ): Promise<RevocationSource> {
   const make: Maker<T> = MAKERS[config.type];
-  return make(config, context);
+  return withPlace(
+    context.placeOf,
+    (refusal) => `${tableOf(config, all)}.${keyOf(config.type, refusal)}`,
+    () => make(config, context),
+  );
 }

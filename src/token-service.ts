@@ -9,6 +9,7 @@ import { loadKeyStore } from './tls/key-store.ts';
 import { ensureLocalAuthority, ensureServerCertificate } from './tls/local-authority.ts';
 import { loadTrustStore } from './tls/trust-store.ts';
 import { securityFolder } from './trust.ts';
+import { plainHost } from './token-service/credentials.ts';
 import { ensureCredentials, readCredentials } from './token-service/credentials-file.ts';
 import type { TokenServiceOptions } from './token-service/options.ts';
 import {
@@ -172,7 +173,8 @@ async function serverCertificate(
   const server = await ensureServerCertificate(
     folder,
     'token-service',
-    launch.host === undefined ? [] : [launch.host],
+    // No certificate has a zone in it.
+    launch.host === undefined ? [] : [plainHost(launch.host).replace(/%.*$/s, '')],
   );
   for (const warning of [...authority.warnings, ...server.warnings]) {
     log.warn('TokenService', warning);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { getCACertificates } from 'node:tls';
 import type { MgwConfig } from './config/config.ts';
 import { OperatorError } from './errors.ts';
+import { type PlaceOf, withPlace } from './place.ts';
 import { loadKeyStore } from './tls/key-store.ts';
 import { ensureLocalAuthority, ensureServerCertificate } from './tls/local-authority.ts';
 import { loadTrustStore, trustedCertificate } from './tls/trust-store.ts';
@@ -26,9 +27,9 @@ export interface Trust {
 /**
  * Opens key store and trust store. Without a key store a certificate of the local authority is made once; without a trust store this
  * authority and Node's own roots are trusted. One that is configured holds alone.
- * @throws OperatorError naming the file that cannot be used
+ * @throws OperatorError naming the file that cannot be used, and the place of its key
  */
-export async function openTrust(config: MgwConfig): Promise<Trust> {
+export async function openTrust(config: MgwConfig, placeOf: PlaceOf): Promise<Trust> {
   const { keyStore, trustStore, host } = config.listeners;
   const folder = securityFolder(config.home);
   const notes: { level: 'info' | 'warn'; message: string }[] = [];
@@ -49,7 +50,9 @@ export async function openTrust(config: MgwConfig): Promise<Trust> {
     warn(made.warnings);
     listener = { key: made.key, cert: made.cert };
   } else {
-    listener = await loadKeyStore(keyStore.path, keyStore.password);
+    listener = await withPlace(placeOf, 'listenerConfig.keyStorePath', () =>
+      loadKeyStore(keyStore.path, keyStore.password),
+    );
     warn(listener.warnings);
   }
 
@@ -68,7 +71,9 @@ export async function openTrust(config: MgwConfig): Promise<Trust> {
       },
     };
   }
-  const store = await loadTrustStore(trustStore.path, trustStore.password);
+  const store = await withPlace(placeOf, 'listenerConfig.trustStorePath', () =>
+    loadTrustStore(trustStore.path, trustStore.password),
+  );
   warn(store.warnings);
   return {
     listener,

@@ -12,6 +12,8 @@ export interface ClaimRules {
   readonly requireAud?: boolean;
   readonly requireExp?: boolean;
   readonly requireJti?: boolean;
+  /** Default false. True: a token that does not show its whole life, and so could outlive its revocation, is refused. */
+  readonly requireIat?: boolean;
   /** Claim that names the client application (WSO2's `consumerKeyClaim`). Absent: `client_id`, then `azp`, then `consumerKey`. */
   readonly consumerKeyClaim?: string;
 }
@@ -117,6 +119,8 @@ export function checkClaims(
   times: ClaimTimes,
 ): CheckedClaims {
   const expiresAtMs = checkTimes(claims, rules.requireExp ?? true, times);
+  if (rules.requireIat === true && member(claims, 'iat') === undefined)
+    throw invalidToken('iat is missing');
   const subject = text(claims, 'sub', rules.requireSub ?? true);
   const jti = text(claims, 'jti', rules.requireJti ?? true);
   checkAudience(claims, rules);

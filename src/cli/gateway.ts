@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { loadArtifact } from '../artifact.ts';
+import { describeConfig } from '../config/describe.ts';
 import { loadConfig } from '../config/load.ts';
 import { OperatorError } from '../errors.ts';
 import { createLog } from '../log-writer.ts';
@@ -59,12 +60,13 @@ async function run(
   io: Io,
   ended: Promise<string>,
 ): Promise<void> {
-  const { config, notes } = loadConfig({ argv: overrides, env: process.env, cwd: io.cwd });
+  const { config, notes, placeOf } = loadConfig({ argv: overrides, env: process.env, cwd: io.cwd });
   const artifact = await loadArtifact(path);
   const log = createLog({ ...config.log });
   try {
     for (const { level, message } of notes) log[level]('Configuration', message);
-    const server = await startServer({ config, artifact, log });
+    for (const line of describeConfig(config)) log.debug('Configuration', line);
+    const server = await startServer({ config, placeOf, artifact, log });
     const why = await ended;
     log.info('APIGateway', `Ending (${why}): no new connections, requests in flight are finished`);
     await server.close();
@@ -87,5 +89,6 @@ function endingSignal(): Promise<string> {
   });
 }
 
+// Whatever an extension left open (a timer, a connection) must not keep a gateway that has ended, or was refused, from ending.
 if (isStarted(import.meta.url))
-  process.exitCode = await main(process.argv.slice(2), processIo(), endingSignal);
+  process.exit(await main(process.argv.slice(2), processIo(), endingSignal));

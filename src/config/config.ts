@@ -125,6 +125,7 @@ export interface IssuerConfig {
   readonly requireAud: boolean;
   readonly requireExp: boolean;
   readonly requireJti: boolean;
+  readonly requireIat: boolean;
   /** Claim that names the calling client. Absent: `client_id`, then `azp`, then `consumerKey`. */
   readonly consumerKeyClaim?: string;
 }

@@ -74,6 +74,7 @@ export function assembleIssuers(assembly: Assembly): IssuerConfig[] {
       requireAud: issuer.requireAud,
       requireExp: issuer.requireExp,
       requireJti: issuer.requireJti,
+      requireIat: issuer.requireIat,
       ...(issuer.consumerKeyClaim === undefined
         ? {}
         : { consumerKeyClaim: issuer.consumerKeyClaim }),

@@ -2,7 +2,7 @@ import { dirname, join } from 'node:path';
 import { assemble } from './assemble.ts';
 import { Assembly, type ConfigNote } from './assembly.ts';
 import type { MgwConfig } from './config.ts';
-import { Complaints } from './config-error.ts';
+import { Complaints, type Place } from './config-error.ts';
 import { type Env, findFile, findHome } from './locate.ts';
 import { readEnvironment, readFlags } from './overrides.ts';
 import { readSettings } from './settings.ts';
@@ -23,6 +23,8 @@ export interface LoadedConfig {
   readonly file: string | undefined;
   /** What the start should say, in this order: the file, then warnings. */
   readonly notes: readonly ConfigNote[];
+  /** Where a key was written, by its full name (`jwtTokenConfig.0.issuer`); else its table; else the file. For refusals that come later. */
+  readonly placeOf: (key: string) => Place;
 }
 
 /**
@@ -56,7 +58,12 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     ...read.unsupported.map((message) => ({ level: 'warn' as const, message })),
     ...assembly.notes,
   ];
-  return { config: freeze(config), file: found?.path, notes };
+  return {
+    config: freeze(config),
+    file: found?.path,
+    notes,
+    placeOf: (key) => assembly.placeOf(key),
+  };
 }
 
 function freeze<T>(value: T): T {

@@ -106,6 +106,11 @@ export const AUTH_SCHEMA = {
         default: true,
         doc: 'Whether a token must have `jti`. Not a WSO2 key.',
       },
+      requireIat: {
+        kind: 'flag',
+        default: false,
+        doc: 'Whether a token must have `iat`. Without it a token shows only what is left of its life, so one that lives longer than `tokenRevocationConfig.longestTokenLife` could outlive its revocation. Not a WSO2 key.',
+      },
       consumerKeyClaim: {
         kind: 'text',
         example: '"azp"',

@@ -8,7 +8,7 @@ const anySource = {
     kind: 'choice',
     default: 'auto',
     of: ['auto', 'seconds', 'milliseconds', 'epochSeconds', 'epochMilliseconds'],
-    doc: `How this source's \`ttl\` and \`expiryTime\` are read. \`auto\` takes the longest reading that makes sense. ${NOT_WSO2}`,
+    doc: `How this source's \`ttl\` and \`expiryTime\` are read. \`auto\` takes the longest that any unit can mean: a number below 1e12 as seconds from now, from there on as epoch milliseconds. An end that has passed counts as not known. \`longestTokenLife\` caps every end. ${NOT_WSO2}`,
   },
   issuers: {
     kind: 'list',

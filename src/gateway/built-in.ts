@@ -24,7 +24,7 @@ export function answerBuiltIn(exchange: Exchange, path: RequestPath): boolean {
 
 /** Without detail: what is missing is in the log. */
 function readiness(exchange: Exchange): true {
-  return exchange.plane.ready()
+  return exchange.plane.ready() && !exchange.plane.draining
     ? status(exchange, 200, '{"status":"ready"}')
     : status(exchange, 503, '{"status":"not ready"}');
 }

@@ -8,11 +8,13 @@ import type { Observer } from './observe.ts';
 import type { Limits } from './options.ts';
 import type { Endpoints } from './upstream.ts';
 
-/** What every request of one gateway shares. `routes` is replaced whole; nothing else changes but `draining`. */
+/** What every request of one gateway shares. `routes` is replaced whole; nothing else changes but `draining` and `closing`. */
 export interface DataPlane {
   routes: Routes;
-  /** The gateway is closing: connections end with their current response. */
+  /** The gateway is about to close: not ready any more, and every response is the last of its connection. */
   draining: boolean;
+  /** Connections are closed as soon as nothing is under way on them. */
+  closing: boolean;
   readonly authenticator: Authenticator;
   readonly ready: () => boolean;
   readonly filter: ExtensionFilter | undefined;

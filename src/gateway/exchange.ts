@@ -128,6 +128,7 @@ export class Exchange {
         this.#writeHead(status, fields);
       } catch (error) {
         this.#answered = false;
+        this.#forgetHead();
         throw error;
       }
       return;
@@ -139,6 +140,7 @@ export class Exchange {
       .catch((error: unknown) => {
         this.#answered = false;
         this.unfiltered = true;
+        this.#forgetHead();
         reject(this, error);
       });
   }
@@ -206,6 +208,14 @@ export class Exchange {
     if (this.expectsContinue && !this.answered) this.#response.writeContinue();
   }
 
+  /** A head that node:http2 refuses stays in its response, field by field, and would be refused again with the next. */
+  #forgetHead(): void {
+    if (!this.http2 || this.#closed) return;
+    const response = this.#response as Http2ServerResponse;
+    if (response.headersSent) return;
+    for (const name of response.getHeaderNames()) response.removeHeader(name);
+  }
+
   #letGo(): void {
     const { onGone } = this;
     this.onGone = undefined;
@@ -216,7 +226,7 @@ export class Exchange {
     if (this.http2) {
       (this.#response as Http2ServerResponse).writeHead(status, http2Fields(fields));
     } else {
-      if (this.closeAfter || this.plane.draining || !this.plane.keepAlive) {
+      if (this.closeAfter || this.connection.isLast || !this.plane.keepAlive) {
         fields.push('Connection', 'close');
       }
       (this.#response as ServerResponse).writeHead(status, fields);

@@ -1,4 +1,4 @@
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises';
 import type { Api } from '../openapi/route.ts';
 import { TrustedProxies } from './client-address.ts';
 import type { DataPlane } from './data-plane.ts';
@@ -14,6 +14,12 @@ import {
 } from './options.ts';
 import { compileRoutes, type Routes } from './routes.ts';
 import { type Upstream, Upstreams } from './upstream.ts';
+
+/**
+ * Milliseconds that the gateway, once it is told to close, still accepts connections, and then again that it waits for requests on those
+ * that it has accepted. A rolling restart loses nothing that was sent before the load balancer heard of it.
+ */
+const LINGER_MS = 500;
 
 /**
  * Makes the data plane of one gateway; nothing is opened before `listen`.
@@ -39,6 +45,7 @@ class DataPlaneGateway implements Gateway {
     this.#plane = {
       routes: this.#compile(options.apis),
       draining: false,
+      closing: false,
       authenticator: options.authenticator,
       ready: options.ready,
       filter: options.filter,
@@ -78,11 +85,26 @@ class DataPlaneGateway implements Gateway {
 
   async close(graceMs: number): Promise<void> {
     this.#plane.draining = true;
-    const closed = Promise.all(this.#listeners.map((listener) => listener.close()));
+    const listeners = this.#listeners;
+    const over = new AbortController();
     const timer = setTimeout(() => {
-      for (const listener of this.#listeners) listener.destroy();
+      for (const listener of listeners) listener.destroy();
     }, graceMs);
+    const lingerMs = Math.min(LINGER_MS, graceMs / 4);
+    if (lingerMs > 0) {
+      for (const listener of listeners) listener.announceClose();
+      await pause(lingerMs);
+      await turn(); // right after the event loop has accepted what waited
+    }
+    const closed = Promise.all(listeners.map((listener) => listener.stopAccepting()));
+    if (lingerMs > 0) {
+      const { signal } = over;
+      await Promise.race([closed, pause(lingerMs, undefined, { signal }).catch(() => undefined)]);
+    }
+    this.#plane.closing = true;
+    for (const listener of listeners) listener.closeIdle();
     await closed;
+    over.abort();
     clearTimeout(timer);
     // Responses whose sockets were ended stop their own calls, a turn of the event loop or two later.
     for (let turns = 0; turns < 100 && this.counters().active > 0; turns++) await turn();

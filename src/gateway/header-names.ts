@@ -26,26 +26,31 @@ const HOP_BY_HOP = [
   'proxy-authenticate',
 ];
 
+/** Becomes `HTTP_PROXY` in CGI, which some HTTP clients take for the proxy to use (CVE-2016-5385). */
+const HTTPOXY = 'proxy';
+
 /** Fields by which upstream frameworks let a client replace the method or path that was checked here. */
 const OVERRIDES = [
+  'x-envoy-original-path',
   'x-http-method',
   'x-http-method-override',
   'x-method-override',
+  'x-original-method',
   'x-original-url',
   'x-rewrite-url',
 ];
 
-/** Fields about earlier hops that only a trusted proxy may set. */
+/** Fields about earlier hops that only a trusted proxy may set, beside all that start with {@link FORWARDED_PREFIX}. */
 const FORWARDED = [
+  'cf-connecting-ip',
   'forwarded',
-  'x-forwarded-by',
-  'x-forwarded-port',
-  'x-forwarded-prefix',
-  'x-forwarded-scheme',
-  'x-forwarded-server',
-  'x-forwarded-ssl',
+  'true-client-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
   'x-real-ip',
 ];
+
+export const FORWARDED_PREFIX = 'x-forwarded-';
 
 /**
  * The kinds of all special request fields.
@@ -70,14 +75,19 @@ export function fieldKinds(
   for (const name of FORWARDED) kinds.set(name, 'forwarded');
   for (const name of HOP_BY_HOP) kinds.set(name, 'dropped');
   for (const name of OVERRIDES) kinds.set(name, 'dropped');
+  kinds.set(HTTPOXY, 'dropped');
   kinds.set(credential, 'credential');
-  for (const name of overridden) if (!kinds.has(name)) kinds.set(name, 'overridden');
+  for (const name of overridden) {
+    const kind = kinds.get(name);
+    if (kind === undefined || kind === 'forwarded') kinds.set(name, 'overridden');
+  }
   return kinds;
 }
 
 /** Fields of a response that end at this hop. */
 export const RESPONSE_HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
+  'http2-settings',
   'keep-alive',
   'proxy-connection',
   'proxy-authenticate',

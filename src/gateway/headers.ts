@@ -1,6 +1,12 @@
 import { GatewayFault } from '../errors.ts';
-import { type FieldKind, fieldKinds, lookAlike, nominated } from './header-names.ts';
-import type { HeaderRule } from './options.ts';
+import {
+  type FieldKind,
+  fieldKinds,
+  FORWARDED_PREFIX,
+  lookAlike,
+  nominated,
+} from './header-names.ts';
+import type { HeaderRule, Limits } from './options.ts';
 
 /** What is said about all header fields once, at the start. */
 export interface HeaderPolicy {
@@ -66,6 +72,11 @@ const HOST = /^[A-Za-z0-9._~%!$&'()*+;=:[\]-]{1,255}$/;
 
 const MALFORMED = 'badRequest' as const;
 
+const COLON = 0x3a;
+
+/** Bytes of one header field beside its name and value: colon, blank, CR, LF. */
+const FIELD_OVERHEAD = 4;
+
 /**
  * Reads and checks the header fields of one request.
  *
@@ -81,12 +92,13 @@ export function readHeaders(
   version: string,
   openStream: boolean,
   policy: HeaderPolicy,
-  maxCount: number,
+  limits: Limits,
   trusted: boolean,
 ): RequestHead {
-  if (raw.length > maxCount * 2) {
+  if (raw.length > limits.maxHeaderCount * 2) {
     throw new GatewayFault('headersTooLarge', 'too many header fields');
   }
+  let size = 0;
   const fields: string[] = [];
   const credentials: string[] = [];
   let host: string | undefined;
@@ -102,11 +114,15 @@ export function readHeaders(
     const name = (raw[index] ?? '').toLowerCase();
     const value = raw[index + 1] ?? '';
     const kind = policy.kinds.get(name);
+    size += name.length + value.length + FIELD_OVERHEAD;
     switch (kind) {
       case undefined:
-        if (name === ':authority') authority = value;
-        if (name.charCodeAt(0) === 0x3a || imitates(name, policy.kinds)) break;
-        fields.push(name, value);
+        if (name.charCodeAt(0) === COLON) {
+          if (name === ':authority') authority = value;
+          else size -= name.length + value.length + FIELD_OVERHEAD; // the request line of HTTP/1.1
+        } else if (passes(name, policy.kinds, trusted)) {
+          fields.push(name, value);
+        }
         break;
       case 'host':
         if (host !== undefined) throw new GatewayFault(MALFORMED, 'more than one Host');
@@ -147,6 +163,9 @@ export function readHeaders(
         break;
     }
   }
+  if (size > limits.maxHeaderSize) {
+    throw new GatewayFault('headersTooLarge', `header fields of ${size} bytes`);
+  }
   if (cookie !== undefined) fields.push('cookie', cookie);
   const contentLength = bodyLength(length, coding, version);
   return {
@@ -161,14 +180,18 @@ export function readHeaders(
   };
 }
 
-/** True for a look-alike of a field that the gateway sets or reads: it is dropped. A look-alike of framing is refused. */
-function imitates(name: string, kinds: ReadonlyMap<string, FieldKind>): boolean {
+/**
+ * Whether a field without a kind of its own goes upstream: no look-alike of one that the gateway sets or reads does, and only trusted
+ * proxies tell about earlier hops. A look-alike of framing is refused.
+ */
+function passes(name: string, kinds: ReadonlyMap<string, FieldKind>, trusted: boolean): boolean {
   const other = lookAlike(name);
-  const kind = other === undefined ? undefined : kinds.get(other);
+  if (other === undefined) return trusted || !name.startsWith(FORWARDED_PREFIX);
+  const kind = kinds.get(other);
   if (kind === 'contentLength' || kind === 'transferEncoding') {
     throw new GatewayFault(MALFORMED, 'a field name imitates Content-Length or Transfer-Encoding');
   }
-  return kind !== undefined;
+  return kind === undefined && !other.startsWith(FORWARDED_PREFIX);
 }
 
 function bodyLength(

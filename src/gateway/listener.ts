@@ -1,5 +1,6 @@
 import { createServer, IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import {
+  constants,
   createSecureServer,
   type Http2SecureServer,
   type Http2ServerRequest,
@@ -7,9 +8,8 @@ import {
   type ServerHttp2Session,
 } from 'node:http2';
 import { createServer as createHttpsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
 import { GatewayFault, OperatorError } from '../errors.ts';
 import { plainAddress } from './client-address.ts';
 import { Connection } from './connection.ts';
@@ -36,6 +36,9 @@ const CIPHERS = [
 /** Milliseconds between two looks for connections that are past their deadline. */
 const CHECK_MS = 1_000;
 
+/** As the last stream of a GOAWAY: those that are opened before the client hears of it are served. */
+const ANY_STREAM = 2 ** 31 - 1;
+
 type AnyServer = Server | Http2SecureServer;
 type AnyRequest = IncomingMessage | Http2ServerRequest;
 type AnyResponse = ServerResponse | Http2ServerResponse;
@@ -50,7 +53,7 @@ export class Listener {
   /** TCP sockets by the client's address and port. */
   readonly #sockets = new Map<string, Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
-  /** HTTP/1.1 connections on which no request has come yet; node:http does not take them for idle. */
+  /** TCP sockets on which no request and no HTTP/2 session has come yet; node:http does not take them for idle. */
   readonly #unused = new Set<Socket>();
   /** By socket, or by session in HTTP/2. */
   readonly #connections = new WeakMap<object, Connection>();
@@ -85,13 +88,27 @@ export class Listener {
     });
   }
 
+  /** Tells HTTP/2 clients to open no more streams here; those that they have opened meanwhile are served (RFC 9113 section 6.8). */
+  announceClose(): void {
+    for (const session of this.#sessions) {
+      session.goaway(constants.NGHTTP2_NO_ERROR, ANY_STREAM);
+    }
+  }
+
   /** Accepts no more; resolves when the last connection is gone. */
-  close(): Promise<void> {
+  stopAccepting(): Promise<void> {
     return new Promise((resolve) => {
-      this.#server.close(() => resolve()); // an error says only that it never listened
-      for (const session of this.#sessions) session.close(); // GOAWAY
-      for (const socket of this.#unused) socket.destroy();
+      // Not the server's own close(): that ends idle connections at once, under requests that are on their way.
+      // An error says only that it never listened.
+      NetServer.prototype.close.call(this.#server, () => resolve());
     });
+  }
+
+  /** Ends connections on which nothing is under way; the others end with their last response. */
+  closeIdle(): void {
+    this.#server.close();
+    for (const session of this.#sessions) session.close(); // GOAWAY
+    for (const socket of this.#unused) socket.destroy();
   }
 
   /** Ends every connection now. */
@@ -104,25 +121,23 @@ export class Listener {
     server.on('connection', (socket: Socket) => {
       const name = endOf(socket);
       this.#sockets.set(name, socket);
-      socket.once('close', () => this.#sockets.delete(name));
+      this.#unused.add(socket);
+      socket.once('close', () => {
+        this.#sockets.delete(name);
+        this.#unused.delete(socket);
+      });
     });
-    server.on(
-      this.#site.scheme === 'http' ? 'connection' : 'secureConnection',
-      (socket: Socket) => {
-        if ((socket as TLSSocket).alpnProtocol === 'h2') return;
-        this.#unused.add(socket);
-        socket.once('close', () => this.#unused.delete(socket));
-      },
-    );
     server.on('session', (session: ServerHttp2Session) => {
+      this.#unused.delete(this.#below(session.socket));
       this.#sessions.add(session);
+      if (this.#plane.closing) session.close();
       session.once('close', () => this.#sessions.delete(session));
       session.setTimeout(this.#keepAliveMs, () => session.close());
     });
     server.on('request', (request, response) => this.#enter(request, response, false));
     server.on('checkContinue', (request, response) => this.#enter(request, response, true));
     server.on('checkExpectation', (request, response) => {
-      const fault = new GatewayFault('badRequest', 'unknown expectation');
+      const fault = new GatewayFault('expectationFailed', 'unknown expectation');
       this.#enter(request, response, false, (exchange) => reject(exchange, fault));
     });
     server.on('connect', (request: AnyRequest, other: Duplex | AnyResponse) => {
@@ -133,10 +148,17 @@ export class Listener {
           socket.destroy(); // an earlier request is to be answered first
           return;
         }
-        const allow = 'Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n';
-        refuseConnection(socket, 'methodNotAllowed', detail, peerOf(socket), this.#plane, allow);
+        // An authority allows no method at all (RFC 9110 section 10.2.1).
+        refuseConnection(
+          socket,
+          'methodNotAllowed',
+          detail,
+          peerOf(socket),
+          this.#plane,
+          'Allow: \r\n',
+        );
       } else {
-        const fault = new GatewayFault('badRequest', detail);
+        const fault = new GatewayFault('methodNotAllowed', detail, { allow: '' });
         this.#enter(request, other as AnyResponse, false, (exchange) => reject(exchange, fault));
       }
     });
@@ -153,11 +175,9 @@ export class Listener {
   ): void {
     const connection = this.#connection(request);
     const start = (): void => run(this.#exchange(connection, request, response, expectsContinue));
-    if (connection.current === undefined) {
-      start();
-    } else if (!connection.wait(start, this.#plane.limits.maxPipelined)) {
-      this.#plane.log.info('Gateway', `too many pipelined requests (from ${connection.peer})`);
-      request.socket.destroy();
+    if (request.httpVersionMajor > 1) start();
+    else if (!connection.enter(start)) {
+      this.#plane.log.info('Gateway', `a pipelined request is dropped (from ${connection.peer})`);
     }
   }
 
@@ -185,13 +205,16 @@ export class Listener {
     const key = request instanceof IncomingMessage ? request.socket : request.stream.session;
     const known = key === undefined ? undefined : this.#connections.get(key);
     if (known !== undefined) return known;
-    this.#unused.delete(request.socket);
-    const peer = peerOf(request.socket);
-    const trusted = this.#plane.trustedProxies.trusts(peer);
-    const socket = this.#sockets.get(endOf(request.socket)) ?? request.socket;
-    const connection = new Connection(peer, trusted, socket);
+    const socket = this.#below(request.socket);
+    this.#unused.delete(socket);
+    const connection = new Connection(peerOf(socket), this.#plane, request.socket, socket);
     if (key !== undefined) this.#connections.set(key, connection);
     return connection;
+  }
+
+  /** The TCP socket below a TLS socket; a TCP socket itself. */
+  #below(socket: Socket): Socket {
+    return this.#sockets.get(endOf(socket)) ?? socket;
   }
 
   /** What node:http cannot parse, or gave up waiting for. It belongs to the request under way, or to none yet. */
@@ -202,15 +225,16 @@ export class Listener {
       return;
     }
     const fault = parseFault(error, this.#plane.limits.maxUriLength);
-    const current = this.#connections.get(socket)?.current;
-    if (current === undefined) {
+    const connection = this.#connections.get(socket);
+    const current = connection?.current;
+    if (connection === undefined || current === undefined) {
       refuseConnection(socket, fault, error.code ?? 'unreadable', peerOf(socket), this.#plane);
-    } else if (
-      current.answered ||
-      current.request.complete ||
-      error.code === 'HPE_INVALID_EOF_STATE'
-    ) {
-      socket.destroy(); // its answer is on the way, or it is an earlier request's turn, or the client left in the middle
+    } else if (current.request.complete) {
+      connection.cutOff(); // what came before is good, and answered first
+    } else if (error.code === 'HPE_INVALID_EOF_STATE') {
+      socket.destroy(); // the client left in the middle
+    } else if (current.answered) {
+      connection.cutOff();
     } else {
       current.closeAfter = true;
       reject(current, new GatewayFault(fault, error.code ?? 'unreadable body', { cause: error }));
@@ -260,10 +284,12 @@ function open(options: ListenerOptions, plane: DataPlane, timeouts: Timeouts): A
           ...tls,
           ...http1,
           allowHTTP1: true,
-          maxHeaderListPairs: limits.maxHeaderCount + 10,
+          // Beyond these nghttp2 resets the stream without an answer, so they leave room for ours.
+          maxHeaderListPairs: 2 * limits.maxHeaderCount + 10,
           settings: {
             maxConcurrentStreams: limits.maxStreams,
-            maxHeaderListSize: limits.maxUriLength + limits.maxHeaderSize,
+            maxHeaderListSize:
+              2 * (limits.maxUriLength + limits.maxHeaderSize) + 32 * limits.maxHeaderCount,
           },
         })
       : createHttpsServer({ ...tls, ...http1 });

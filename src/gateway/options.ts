@@ -63,7 +63,7 @@ export interface Limits {
   readonly maxHeaderCount: number;
   /** Bytes of a request body; -1: no limit. Default -1. */
   readonly maxBodySize: number;
-  /** Requests of one HTTP/1.1 connection that may wait for their turn. Default 10. */
+  /** Requests of one HTTP/1.1 connection that may wait for their turn before no more is read. Default 10. */
   readonly maxPipelined: number;
   /** Connections of one listener. Default 10,000. */
   readonly maxConnections: number;
@@ -119,8 +119,9 @@ export interface Gateway {
   /** What happened so far. */
   counters(): GatewayCounters;
   /**
-   * Drains: accepts no more, tells clients to go (`Connection: close`, GOAWAY), lets requests finish, and after `graceMs` milliseconds
-   * ends what is left. Resolves when every listener and connection is closed.
+   * Drains: is not ready any more and tells clients to go (`Connection: close`, GOAWAY), stops accepting after half a second and closes
+   * idle connections after another, lets requests finish, and after `graceMs` milliseconds ends what is left. With a grace of less than
+   * two seconds each half second is a quarter of it. Resolves when every listener and connection is closed.
    */
   close(graceMs: number): Promise<void>;
 }

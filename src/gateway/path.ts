@@ -6,10 +6,16 @@ export interface RequestPath {
   readonly end: number;
   /** Segments, percent-decoded once, for matching. The last one is empty when the path ends with `/`. */
   readonly segments: readonly string[];
+  /**
+   * The segments without their path parameters (`;x=1`), as servlet containers read them; only when there is a `;` in the path. One that
+   * came as `%3B` is text like any other (RFC 3986 section 3.3).
+   */
+  readonly bare: readonly string[] | undefined;
 }
 
 const SLASH = 0x2f;
 const QUERY = 0x3f;
+const SEMICOLON = 0x3b;
 const PERCENT = 0x25;
 const BACKSLASH = 0x5c;
 const FRAGMENT = 0x23;
@@ -17,7 +23,8 @@ const FRAGMENT = 0x23;
 /**
  * The one check between a request target (origin-form, RFC 9112 section 3.2.1) and the router. Whatever two parties could read
  * differently is refused: dot segments in any spelling (`%2e`, and `..;x` which servlet containers take for `..`), empty segments,
- * encoded slash, backslash and NUL, invalid or overlong UTF-8, fragments, control and non-ASCII characters.
+ * segments that are empty without their parameters, encoded slash, backslash and NUL, invalid or overlong UTF-8, fragments, control and
+ * non-ASCII characters.
  * @throws GatewayFault `ambiguousPath` or `badRequest`
  */
 export function readPath(target: string): RequestPath {
@@ -27,6 +34,7 @@ export function readPath(target: string): RequestPath {
   const segments: string[] = [];
   let start = 1;
   let escaped = false;
+  let parameters = false;
   let at = 1;
   for (; at < target.length; at++) {
     const code = target.charCodeAt(at);
@@ -39,6 +47,8 @@ export function readPath(target: string): RequestPath {
       break;
     } else if (code === PERCENT) {
       escaped = true;
+    } else if (code === SEMICOLON) {
+      parameters = true;
     } else if (code === BACKSLASH) {
       throw new GatewayFault('ambiguousPath', 'backslash in the path');
     } else {
@@ -48,7 +58,16 @@ export function readPath(target: string): RequestPath {
   segments.push(at === start ? '' : readSegment(target.slice(start, at), escaped));
   for (let query = at + 1; query < target.length; query++)
     refuseCharacter(target.charCodeAt(query));
-  return { end: at, segments };
+  return { end: at, segments, bare: parameters ? bareSegments(target.slice(1, at)) : undefined };
+}
+
+function bareSegments(path: string): string[] {
+  return path.split('/').map((raw) => {
+    const parameters = raw.indexOf(';');
+    if (parameters === 0) throw new GatewayFault('ambiguousPath', 'a segment of parameters alone');
+    const name = parameters === -1 ? raw : raw.slice(0, parameters);
+    return name.includes('%') ? decode(name) : name;
+  });
 }
 
 function refuseCharacter(code: number): void {

@@ -2,11 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { FAULTS, type FaultName } from '../errors.ts';
+import { endSoon } from './connection.ts';
 import type { DataPlane } from './data-plane.ts';
 import { faultBody } from './reject.ts';
-
-/** Milliseconds between the answer to a malformed request and the end of its connection. */
-const LINGER_MS = 500;
 
 /** Which fault a request deserves that node:http could not parse or would not wait for. */
 export function parseFault(
@@ -48,12 +46,10 @@ export function refuseConnection(
   plane.observer.count(fault);
   const body = faultBody(fault);
   const { serverHeader } = plane.policy;
-  socket.end(
+  endSoon(
+    socket,
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\nX-Request-Id: ${id}\r\n${more}` +
       (serverHeader === undefined ? '' : `Server: ${serverHeader}\r\n`) +
       `Content-Length: ${body.length}\r\nDate: ${new Date().toUTCString()}\r\nConnection: close\r\n\r\n${body}`,
   );
-  // Closing at once would reset the connection under the answer when more bytes are on their way.
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-  socket.once('close', () => clearTimeout(timer));
 }

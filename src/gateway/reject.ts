@@ -34,7 +34,12 @@ export function reject(exchange: Exchange, error: unknown): void {
   if (fault.retryAfterSeconds !== undefined) {
     fields.push('Retry-After', String(fault.retryAfterSeconds));
   }
-  exchange.answer(status, fields, BODIES[fault.fault], fault.fault);
+  try {
+    exchange.answer(status, fields, BODIES[fault.fault], fault.fault);
+  } catch (cause) {
+    logRefusal(exchange, unexpected(cause));
+    exchange.breakOff(fault.fault); // no exchange stays unanswered
+  }
 }
 
 /** RFC 6750 section 3: with every 401, and with a 403 for want of a scope. */

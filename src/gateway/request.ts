@@ -27,7 +27,7 @@ export function readRequest(exchange: Exchange): {
     version,
     exchange.openStream,
     plane.policy,
-    plane.limits.maxHeaderCount,
+    plane.limits,
     connection.trusted,
   );
   exchange.head = head;

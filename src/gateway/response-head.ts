@@ -27,7 +27,9 @@ export function readResponseHeaders(
     const value = raw[index + 1]?.toString('latin1') ?? '';
     const lower = name.toLowerCase();
     if (RESPONSE_HOP_BY_HOP.has(lower)) {
-      if (lower === 'connection') connection = value;
+      if (lower === 'connection') {
+        connection = connection === undefined ? value : `${connection}, ${value}`;
+      }
       if (lower === 'transfer-encoding') {
         if (coding || value.toLowerCase() !== 'chunked')
           throw new Error('coding is not chunked alone');

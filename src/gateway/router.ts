@@ -33,21 +33,20 @@ export class Router<T> {
     for (const entry of entries) this.#add(entry);
   }
 
-  /** @throws GatewayFault `notFound`, or `methodNotAllowed` with `allow` */
-  match(method: string, segments: readonly string[]): T {
-    let base = this.#root;
-    let templates = base.templates;
-    let below = 0;
-    for (let depth = 0; depth < segments.length; depth++) {
-      const next = literal(base.children, segments[depth] ?? '');
-      if (next === undefined) break;
-      base = next;
-      if (base.templates !== undefined) {
-        templates = base.templates;
-        below = depth + 1;
+  /**
+   * @param bare the segments without path parameters, when some have any. Upstreams read the path one way or the other: `/login;x` is
+   * `/login` to a servlet container and may be a `/{name}` to others, so a path that is two operations is neither.
+   * @throws GatewayFault `notFound`, `ambiguousPath`, or `methodNotAllowed` with `allow`
+   */
+  match(method: string, segments: readonly string[], bare?: readonly string[]): T {
+    let node = this.#find(segments);
+    if (bare !== undefined) {
+      const other = this.#find(bare);
+      if (node !== undefined && other !== undefined && node !== other) {
+        throw new GatewayFault('ambiguousPath', 'path parameters that decide on the operation');
       }
+      node ??= other;
     }
-    const node = templates === undefined ? undefined : find(templates, segments, below);
     if (node === undefined) throw new GatewayFault('notFound', 'no operation has this path');
     const value = node.operations.get(method);
     if (value === undefined) {
@@ -56,6 +55,22 @@ export class Router<T> {
       });
     }
     return value;
+  }
+
+  #find(segments: readonly string[]): PathNode<T> | undefined {
+    let base = this.#root;
+    let templates = base.templates;
+    let below = 0;
+    for (let depth = 0; depth < segments.length; depth++) {
+      const next = base.children.get(segments[depth] ?? '');
+      if (next === undefined) break;
+      base = next;
+      if (base.templates !== undefined) {
+        templates = base.templates;
+        below = depth + 1;
+      }
+    }
+    return templates === undefined ? undefined : find(templates, segments, below);
   }
 
   #add({ basePath, method, template, value }: RouteEntry<T>): void {
@@ -111,7 +126,7 @@ function find<T>(
 ): PathNode<T> | undefined {
   const segment = segments[index];
   if (segment === undefined) return served(node);
-  const text = literal(node.literals, segment);
+  const text = node.literals.get(segment);
   const found = text === undefined ? undefined : find(text, segments, index + 1);
   if (found !== undefined) return found;
   if (segment === '') return served(node);
@@ -120,15 +135,4 @@ function find<T>(
 
 function served<T>(node: PathNode<T>): PathNode<T> | undefined {
   return node.operations.size > 0 ? node : undefined;
-}
-
-/**
- * Text at this place. Servlet containers drop path parameters, so `/admin;x` reaches what `/admin` reaches: it must meet the rules of
- * `/admin` too, not those of a parameter beside it.
- */
-function literal<N>(children: ReadonlyMap<string, N>, segment: string): N | undefined {
-  const child = children.get(segment);
-  if (child !== undefined || children.size === 0) return child;
-  const parameters = segment.indexOf(';');
-  return parameters > 0 ? children.get(segment.slice(0, parameters)) : undefined;
 }

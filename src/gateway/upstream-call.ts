@@ -37,6 +37,8 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   /** While `filterResponse` is at work on the head. */
   #filtering = false;
   #complete = false;
+  /** The head was all of the response (RFC 9112 section 6.3): what comes after it, an error too, is nobody's. */
+  #bodiless = false;
   #ended = false;
   /** Bytes of the body still to come; negative: not known. */
   #left = -1;
@@ -94,14 +96,19 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     const head = readResponseHeaders(raw, status, exchange.plane.policy);
     this.#resume = resume;
     this.#left = head.contentLength;
+    this.#bodiless = status === 304 || status === 204 || exchange.method === 'HEAD';
     const sent = exchange.begin(status, head.fields);
-    if (sent === undefined) return true;
+    if (sent === undefined) {
+      if (this.#bodiless) this.#end();
+      return true;
+    }
     this.#filtering = true;
     void sent.then(() => this.#filtered());
     return false;
   }
 
   onData(chunk: Buffer): boolean {
+    if (this.#bodiless) return true;
     this.#left -= chunk.length;
     if (this.#left === 0) {
       this.#end(chunk);
@@ -122,7 +129,9 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     this.#upstream.active--;
     if (this.#cancelled || this.#ended) return;
     const exchange = this.#exchange;
-    if (exchange.status !== 0 || this.#filtering) {
+    if (this.#bodiless && this.#filtering) {
+      this.#complete = true;
+    } else if (exchange.status !== 0 || this.#filtering) {
       exchange.log.warn(
         'Gateway',
         `502: the body from ${this.#origin} broke: ${reason(error)}`,
@@ -140,7 +149,7 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   #filtered(): void {
     this.#filtering = false;
     if (this.#cancelled) return;
-    if (this.#complete) this.#end();
+    if (this.#complete || this.#bodiless) this.#end();
     else this.#resume?.();
   }
 

@@ -66,7 +66,10 @@ export class DefinitionFolder implements Library {
   refusal(key: string): string | undefined {
     const url = URL.parse(key);
     if (url?.protocol === 'file:' && url.host === '') {
-      const path = relative(this.#root, fileURLToPath(url));
+      const absolute = pathOf(url);
+      if (absolute === undefined)
+        return 'Its percent-encoding hides a path separator or NUL, or is none: write the name of the file as it is.';
+      const path = relative(this.#root, absolute);
       const outside = path === '' || path.startsWith('..') || path.startsWith(sep);
       return outside ? `Only files inside ${this.#name}/ may be referred to.` : undefined;
     }
@@ -153,5 +156,15 @@ export class DefinitionFolder implements Library {
 
   #nameOf(path: string): string {
     return `${this.#name}/${relative(this.#root, path).split(sep).join('/')}`;
+  }
+}
+
+/** The path that a `file:` URL means, or undefined where its percent-encoding is invalid, or names what no file name can hold. */
+function pathOf(url: URL): string | undefined {
+  if (url.pathname.includes('%00')) return undefined;
+  try {
+    return fileURLToPath(url);
+  } catch {
+    return undefined;
   }
 }

@@ -1,11 +1,13 @@
 import { isBuiltin } from 'node:module';
-import { isAbsolute, join, relative } from 'node:path';
+import { isAbsolute, join, relative, sep } from 'node:path';
 import { rolldown } from 'rolldown';
 import type { OutputChunk, Plugin } from 'rolldown';
 import { ARTIFACT_BANNER, artifactModule } from '../artifact.ts';
 import type { ExtensionName } from '../artifact.ts';
 import { OperatorError } from '../errors.ts';
+import { Problems } from '../openapi/problems.ts';
 import type { Api } from '../openapi/route.ts';
+import { computedImports } from './computed-imports.ts';
 import type { ExtensionFile } from './project-folder.ts';
 
 const ENTRY = 'portcullis:artifact';
@@ -28,7 +30,7 @@ export interface BundledArtifact {
 /**
  * Bundles the definitions, the extensions and the extensions' own npm packages into the text of one module that imports nothing but
  * Node's built-in modules. The same project gives the same text wherever it lies.
- * @throws OperatorError ERR_EXTENSION naming the import that cannot be bundled
+ * @throws OperatorError ERR_EXTENSION naming the import that cannot be bundled, or is only known when it runs
  */
 export async function bundleArtifact(input: BundleInput): Promise<BundledArtifact> {
   const { project, name, apis, extensions } = input;
@@ -53,6 +55,7 @@ async function generate(
   stubs: boolean,
 ): Promise<OutputChunk> {
   const unresolved: { imported: string; importer: string | undefined }[] = [];
+  const problems = new Problems();
   let output: readonly [OutputChunk, ...unknown[]];
   try {
     await using bundle = await rolldown({
@@ -61,7 +64,7 @@ async function generate(
       platform: 'node',
       // The project's tsconfig.json is for editors: it must not change what is built.
       tsconfig: false,
-      plugins: [resolver(entryText, absent, stubs)],
+      plugins: [resolver(entryText, absent, stubs), importCheck(project, problems)],
       onLog(_level, log) {
         if (log.code !== 'UNRESOLVED_IMPORT') return;
         unresolved.push({ imported: log.exporter ?? log.message, importer: log.id });
@@ -81,6 +84,7 @@ async function generate(
     const message = `The extensions cannot be bundled: ${reason}`;
     throw new OperatorError('ERR_EXTENSION', message, { cause });
   }
+  problems.throwIfAny();
   const [first] = unresolved;
   if (first !== undefined) {
     const { importer } = first;
@@ -88,6 +92,22 @@ async function generate(
     refuseImport(first.imported, inside);
   }
   return output[0];
+}
+
+/** Refuses computed imports of the project's own code. Packages have them for what is optional; what they bring then is theirs. */
+function importCheck(project: string, problems: Problems): Plugin {
+  return {
+    name: 'portcullis-imports',
+    transform(code, id) {
+      if (!isAbsolute(id) || id.includes(`${sep}node_modules${sep}`)) return;
+      const file = relative(project, id).split(sep).join('/');
+      for (const { line, what } of computedImports(code, id)) {
+        const message = `${what} brings in a module that the build does not know`;
+        const remedy = 'Import each module by its name, in quotation marks.';
+        problems.refuse('ERR_EXTENSION', { file, line }, message, remedy);
+      }
+    },
+  };
 }
 
 function refuseImport(imported: string, importer: string | undefined): never {

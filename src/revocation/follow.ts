@@ -46,6 +46,9 @@ export class Follower {
   readonly #options: FollowOptions;
   readonly #clock: Clock;
   readonly #stop = new AbortController();
+  /** Resolves when the first attempt has stood or failed. */
+  readonly tried: Promise<void>;
+  #markTried: () => void = () => undefined;
   readonly #dropped = new Map<string, number>();
   /** One for all attempts: an adapter may resume where the same sink left off. */
   readonly #sink: RevocationSink = {
@@ -72,6 +75,7 @@ export class Follower {
     this.#list = list;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.tried = new Promise((resolve) => (this.#markTried = resolve));
   }
 
   start(): void {
@@ -118,6 +122,7 @@ export class Follower {
       if (this.#standing && performance.now() - this.#standingSince >= STEADY_MS)
         this.#failures = 0;
       this.#standing = false;
+      this.#markTried();
       if (signal.aborted) return;
       this.#failures++;
       const pause = this.#pauseMs();
@@ -139,6 +144,7 @@ export class Follower {
   #completed(): void {
     this.#lastProofMs = this.#clock.latest();
     this.#completedOnce = true;
+    this.#markTried();
     if (this.#standing) return;
     this.#standing = true;
     this.#standingSince = performance.now();

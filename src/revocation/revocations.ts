@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { Follower, type SourceStatus } from './follow.ts';
@@ -64,6 +65,20 @@ export class Revocations {
     for (const follower of this.#followers) follower.start();
     this.#sweeper ??= setInterval(() => this.#list.sweep(), SWEEP_EVERY_MS);
     this.#sweeper.unref();
+  }
+
+  /**
+   * Resolves when every real-time source stands or has failed for the first time, after `deadlineMs` milliseconds in any case. Whoever opens
+   * listeners only then hears of what is revoked from the first request on, where that can be had; where not, nobody is kept waiting.
+   */
+  async subscribed(deadlineMs: number): Promise<void> {
+    const late = new AbortController();
+    const events = this.#followers.filter(({ status }) => status.kind === 'events');
+    await Promise.race([
+      Promise.all(events.map(({ tried }) => tried)),
+      sleep(deadlineMs, undefined, { signal: late.signal }).catch(() => undefined),
+    ]);
+    late.abort();
   }
 
   async close(): Promise<void> {

@@ -40,7 +40,8 @@ export interface OutgoingRevocation {
   /** `jti` for a JWT, the token itself for an opaque one. */
   readonly token: string;
   readonly tokenType: 'JWT' | 'opaque';
-  readonly issuer: string;
+  /** Issuer whose tokens are meant. Absent: every issuer's. */
+  readonly issuer?: string;
   /** End of the token's life, epoch milliseconds. */
   readonly expiresAtMs: number;
 }

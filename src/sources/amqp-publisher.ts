@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { ConfirmChannel } from 'amqplib';
 import type { Log } from '../log.ts';
+import { systemClock } from '../revocation/clock.ts';
 import type { OutgoingRevocation, RevocationPublisher } from '../revocation/source.ts';
 import { AmqpDialer, type AmqpLink, type AmqpPeerOptions } from './amqp-dialer.ts';
 import { writeAmqpMap, type AmqpMapValue } from './decode/amqp-map.ts';
@@ -55,7 +56,7 @@ export function createAmqpPublisher(options: AmqpPublisherOptions, log: Log): Re
   /** Nobody waits for a repeated message: its first copy was confirmed. */
   const repeat = (opened: Line): void => {
     opened.isNew = false;
-    const again = repeats.filter(({ expiresAtMs }) => expiresAtMs > Date.now());
+    const again = repeats.filter(({ expiresAtMs }) => expiresAtMs > systemClock.earliest());
     repeats = [];
     try {
       for (const revocation of again)
@@ -168,7 +169,13 @@ function send(
     messageId: messageIdOf(revocation),
     headers: { JMS_QPID_DESTTYPE: TOPIC },
   };
-  channel.publish(exchange, topic, mapMessageOf(revocation, Date.now()), properties, onConfirm);
+  channel.publish(
+    exchange,
+    topic,
+    mapMessageOf(revocation, systemClock.earliest()),
+    properties,
+    onConfirm,
+  );
 }
 
 function messageIdOf({ eventId }: OutgoingRevocation): string {
@@ -176,8 +183,8 @@ function messageIdOf({ eventId }: OutgoingRevocation): string {
 }
 
 /**
- * WSO2's six fields, `ttl` in seconds as text and `expiryTime` in epoch milliseconds, and `issuer` beside them, which WSO2's readers pass
- * over. `now` is epoch milliseconds.
+ * WSO2's six fields, `ttl` in seconds as text and `expiryTime` in epoch milliseconds, and `issuer` beside them, where one is meant, which WSO2's
+ * readers pass over. `now` is epoch milliseconds.
  */
 function mapMessageOf(revocation: OutgoingRevocation, now: number): Buffer {
   const seconds = Math.max(1, Math.ceil((revocation.expiresAtMs - now) / 1000));
@@ -189,7 +196,7 @@ function mapMessageOf(revocation: OutgoingRevocation, now: number): Buffer {
       ['expiryTime', BigInt(Math.ceil(revocation.expiresAtMs))],
       ['type', revocation.tokenType === 'JWT' ? 'JWT' : 'Opaque'],
       ['tenantId', SUPER_TENANT],
-      ['issuer', revocation.issuer],
+      ...(revocation.issuer === undefined ? [] : [['issuer', revocation.issuer] as const]),
     ]),
   );
 }

@@ -122,7 +122,7 @@ class Subscription {
     hint: ReloadHint,
     stop: AbortSignal,
   ): Promise<void> {
-    const { channel, queue } = await this.#within(
+    const { channel, queue, exchanges } = await this.#within(
       this.#link.timeoutMs,
       this.#subscribe(sink, hint),
       stop,
@@ -138,6 +138,10 @@ class Subscription {
       const limit = Math.max(interval, SHORTEST_ANSWER_MS);
       const found = await this.#within(limit, channel.checkQueue(queue), stop);
       if (found.consumerCount < 1) throw new Error('the queue has lost its consumer');
+      // Nobody tells when a binding is taken away. Binding again mends it and changes nothing else; where the exchange itself is gone it
+      // is refused, and everything is set up anew.
+      for (const exchange of exchanges)
+        await this.#within(limit, channel.bindQueue(queue, exchange, this.#options.topic), stop);
       // Messages that wait in the queue may be revocations that are not known here yet.
       if (found.messageCount === 0) sink.alive();
     }
@@ -146,7 +150,12 @@ class Subscription {
   async #subscribe(
     sink: RevocationSink,
     hint: ReloadHint,
-  ): Promise<{ readonly channel: Channel; readonly queue: string }> {
+  ): Promise<{
+    readonly channel: Channel;
+    readonly queue: string;
+    /** Those that the queue is bound to. */
+    readonly exchanges: readonly string[];
+  }> {
     const { topic, prefetch } = this.#options;
     const { maxPrefetch, topicExchange } = this.#dialer.url;
     const channel = await this.#link.model.createChannel();
@@ -163,16 +172,19 @@ class Subscription {
       durable: false,
     });
     await channel.bindQueue(queue, topicExchange, topic);
-    if (this.#link.isRabbitmq) await this.#bindRabbitmqJms(queue);
+    const exchanges = [topicExchange];
+    if (this.#link.isRabbitmq && (await this.#bindRabbitmqJms(queue)))
+      exchanges.push(RABBITMQ_JMS_EXCHANGE);
     await channel.consume(queue, (message) => this.#deliver(channel, message, sink, hint));
-    return { channel, queue };
+    return { channel, queue, exchanges };
   }
 
   /**
    * RabbitMQ's own JMS client has topics on an exchange of its own, which the first to come declares. Each attempt has a channel to
-   * itself, because a refusal closes it; without the right to declare, an exchange that is there already still serves.
+   * itself, because a refusal closes it; without the right to declare, an exchange that is there already still serves. Resolves to
+   * whether the queue is bound.
    */
-  async #bindRabbitmqJms(queue: string): Promise<void> {
+  async #bindRabbitmqJms(queue: string): Promise<boolean> {
     const declare = (channel: Channel): Promise<unknown> =>
       channel.assertExchange(RABBITMQ_JMS_EXCHANGE, 'topic', { durable: true, autoDelete: false });
     const find = (channel: Channel): Promise<unknown> =>
@@ -185,15 +197,16 @@ class Subscription {
         await prepare(channel);
         await channel.bindQueue(queue, RABBITMQ_JMS_EXCHANGE, this.#options.topic);
         await channel.close();
-        return;
+        return true;
       } catch (error) {
         refusal ??= error;
       }
     }
-    if (this.#jmsRefusal.logged) return;
+    if (this.#jmsRefusal.logged) return false;
     this.#jmsRefusal.logged = true;
     const what = `Messages of RabbitMQ's JMS client are not received: exchange ${RABBITMQ_JMS_EXCHANGE} cannot be used.`;
     this.#log.warn(LOG_KEY, this.#dialer.failure(what, refusal, this.#link.broker).message);
+    return false;
   }
 
   #deliver(

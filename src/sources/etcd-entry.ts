@@ -12,7 +12,7 @@ const MAX_VALUE_LENGTH = 4_096;
 type EntryHints = Pick<RevocationEvent, 'issuer' | 'ttl' | 'expiryTime'>;
 
 /**
- * The value of an entry that Portcullis writes: JSON with `expiryTime` (epoch milliseconds) and `issuer`. Whoever reads only keys, as
+ * The value of an entry that Portcullis writes: JSON with `expiryTime` (epoch milliseconds) and `issuer`, if one is meant. Whoever reads only keys, as
  * WSO2's gateway does, is not disturbed by it.
  */
 export function entryValue({ expiresAtMs, issuer }: OutgoingRevocation): string {

@@ -1,4 +1,5 @@
 import type { HttpClient } from '../net/http-client.ts';
+import { systemClock } from '../revocation/clock.ts';
 import type { OutgoingRevocation, RevocationPublisher } from '../revocation/source.ts';
 import { parseEtcdAddress, readEtcdVersion } from './etcd-address.ts';
 import { entryLifeSeconds, entryValue, v2KeyName } from './etcd-entry.ts';
@@ -50,7 +51,7 @@ export function createEtcdPublisher(options: EtcdPublisherOptions): RevocationPu
         },
         body: new URLSearchParams({
           value: entryValue(revocation),
-          ttl: String(entryLifeSeconds(revocation, Date.now())),
+          ttl: String(entryLifeSeconds(revocation, systemClock.earliest())),
         }).toString(),
       });
       if (status === 200 || status === 201) return;
@@ -64,7 +65,7 @@ export function createEtcdPublisher(options: EtcdPublisherOptions): RevocationPu
     const prefix = address.directory === '' ? '' : `${address.directory}/`;
     return async (revocation) => {
       const lease = await client.call('/lease/grant', {
-        TTL: String(entryLifeSeconds(revocation, Date.now())),
+        TTL: String(entryLifeSeconds(revocation, systemClock.earliest())),
       });
       if (typeof lease['ID'] !== 'string') throw new Error('etcd granted no lease');
       await client.call('/kv/put', {

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { systemClock } from '../revocation/clock.ts';
 import type { RevocationSink } from '../revocation/source.ts';
 import { entryHints, tokensOfV2Key } from './etcd-entry.ts';
 import {
@@ -208,7 +209,7 @@ class EtcdV2Directory {
       typeof value === 'string' ? value : '',
       typeof ttl === 'number' ? ttl : undefined,
       keepMs(this.#link),
-      Date.now(),
+      systemClock.latest(),
     );
     const tokens = tokensOfV2Key(key.slice(this.#root.length));
     if (tokens.size === 0) this.#sink.drop('no token in it');

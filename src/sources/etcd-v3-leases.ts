@@ -1,3 +1,4 @@
+import { systemClock } from '../revocation/clock.ts';
 import { int64, type EtcdV3Client } from './etcd-v3-client.ts';
 
 /** Lookups under way at once. */
@@ -23,7 +24,7 @@ export class EtcdLeases {
   /** Call before reading the whole list. */
   beginRead(): void {
     this.#budget = MOST_PER_READ;
-    const now = Date.now();
+    const now = systemClock.latest();
     for (const [id, end] of this.#ends) if (end !== null && end < now) this.#ends.delete(id);
     if (this.#ends.size > MOST_KNOWN) this.#ends.clear();
   }
@@ -55,7 +56,9 @@ export class EtcdLeases {
       );
       const seconds = int64(answer['TTL']);
       // -1: it has just ended, and its entries with it. The whole second that etcd cut off is added.
-      return seconds === undefined ? null : Date.now() + (Math.max(0, seconds) + 1) * 1000;
+      return seconds === undefined
+        ? null
+        : systemClock.latest() + (Math.max(0, seconds) + 1) * 1000;
     } catch {
       return null;
     }

@@ -1,3 +1,4 @@
+import { systemClock } from '../revocation/clock.ts';
 import type { RevocationSink } from '../revocation/source.ts';
 import { entryHints, hintsOfValue } from './etcd-entry.ts';
 import { keepMs, type EtcdLink } from './etcd-link.ts';
@@ -76,7 +77,7 @@ export class EtcdV3Prefix {
     const leases = kvs.filter(needsLease).map((kv) => String(kv['lease']));
     if (leases.length > 0) await this.#leases.lookUp(leases, signal);
     if (signal.aborted) return;
-    const now = Date.now();
+    const now = systemClock.latest();
     for (const kv of kvs) this.#add(kv, now);
   }
 

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import type { HttpClient } from '../net/http-client.ts';
+import { systemClock } from '../revocation/clock.ts';
 import type { RevocationSink, RevocationSource } from '../revocation/source.ts';
 import { isJsonObject, parseJson, saysJson, statusReason } from './json-answer.ts';
 import { Bell } from './rounds.ts';
@@ -31,11 +32,16 @@ const MAX_BYTES = 64 * 1024 * 1024;
 const TIMEOUT_MS = 60_000;
 /** Entries taken in one turn of the event loop, so that requests do not wait for a long list. */
 const ENTRIES_PER_TURN = 2_000;
+/** Kept beyond the next two reads: what a slow answer takes. */
+const SPARE_MS = 60_000;
+/** From here on a number is epoch milliseconds; a smaller one counts seconds from now, which is the longer reading. */
+const FIRST_EPOCH_MS = 1e12;
 
 /**
  * WSO2's list of revoked tokens, `GET <url>/revokedjwt`: an array of `{jwt_signature, expiry_time}` (API Manager up to 4.2; camel case in
  * 3.1), or an object with that array as `revokedJWTList` (4.3 and newer). Read whole, then again every `reconcileIntervalMs`; anything but
- * a 200 with JSON of these shapes is an error, because an unread list must never pass for an empty one.
+ * a 200 with JSON of these shapes is an error, because an unread list must never pass for an empty one. An entry that is listed is revoked,
+ * whatever its `expiry_time`: it holds until the list was read twice more.
  * @throws OperatorError when the address cannot be used
  */
 export function createEventHubSource(options: EventHubOptions): RevocationSource {
@@ -44,6 +50,7 @@ export function createEventHubSource(options: EventHubOptions): RevocationSource
   const credentials = options.credentials ?? address.credentials;
   const { origin, pathname } = address.url;
   const url = `${origin}${pathname.replace(/\/+$/, '')}/revokedjwt`;
+  const keepMs = 2 * reconcileIntervalMs + SPARE_MS;
   const bell = new Bell();
   let succeededOnce = false;
 
@@ -61,7 +68,7 @@ export function createEventHubSource(options: EventHubOptions): RevocationSource
     });
     if (answer.status !== 200) throw new Error(statusReason(answer.status));
     if (!saysJson(answer.headers)) throw new Error('the answer is not JSON');
-    await addEntries(entriesOf(parseJson(answer.body), sink), sink, signal);
+    await addEntries(entriesOf(parseJson(answer.body), sink), sink, signal, keepMs);
   }
 
   return {
@@ -113,27 +120,41 @@ function countRules(list: unknown, reason: string, sink: RevocationSink): void {
   if (Array.isArray(list)) for (let rule = 0; rule < list.length; rule++) sink.drop(reason);
 }
 
+/** @throws Error when there are entries and none of them could be read: this is a list of something else, not an empty one */
 async function addEntries(
   entries: readonly unknown[],
   sink: RevocationSink,
   signal: AbortSignal,
+  keepMs: number,
 ): Promise<void> {
+  let added = 0;
   for (let index = 0; index < entries.length; index++) {
     if (index % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) await nextTurn();
     if (signal.aborted) return;
-    addEntry(entries[index], sink);
+    if (addEntry(entries[index], sink, keepMs)) added++;
   }
+  if (entries.length > 0 && added === 0)
+    throw new Error(`none of the ${entries.length} entries could be read`);
 }
 
-function addEntry(entry: unknown, sink: RevocationSink): void {
+function addEntry(entry: unknown, sink: RevocationSink, keepMs: number): boolean {
   if (!isJsonObject(entry)) {
     sink.drop('entry is not an object');
-    return;
+    return false;
   }
   const token = entry['jwt_signature'] ?? entry['jwtSignature'];
   if (typeof token !== 'string' || token === '') {
     sink.drop('no token in it');
-    return;
+    return false;
   }
-  sink.add({ token, expiryTime: entry['expiry_time'] ?? entry['expiryTime'] });
+  sink.add({ token, expiryTime: heldUntil(entry['expiry_time'] ?? entry['expiryTime'], keepMs) });
+  return true;
+}
+
+/** `expiry` as epoch milliseconds, at least `keepMs` from now; what is no lifetime stays as it is, for the revocation list to judge. */
+function heldUntil(expiry: unknown, keepMs: number): unknown {
+  const number = typeof expiry === 'string' && expiry.trim() !== '' ? Number(expiry) : expiry;
+  if (typeof number !== 'number' || !Number.isFinite(number) || number <= 0) return expiry;
+  const now = systemClock.latest();
+  return Math.max(number < FIRST_EPOCH_MS ? now + number * 1000 : number, now + keepMs);
 }

@@ -5,7 +5,7 @@ import { isJsonObject, parseJson, type JsonObject } from './json-answer.ts';
 /** A place in the token service's sequence of revocations: event id `<generation>-<seq>`. */
 export interface StreamPosition {
   readonly id: string;
-  /** Identity of the store: numbers of different generations do not compare. */
+  /** One run of the token service: numbers of different generations do not compare. */
   readonly generation: string;
   readonly seq: number;
 }
@@ -21,6 +21,7 @@ export class StreamReader {
   #position: StreamPosition | undefined;
   #snapshotGeneration = '';
   #snapshotCount = 0;
+  #snapshotUsable = 0;
 
   /** @param from where an earlier connection ended, if the server was asked to go on from there */
   constructor(sink: RevocationSink, from: StreamPosition | undefined) {
@@ -68,6 +69,9 @@ export class StreamReader {
     if (this.#phase !== 'snapshot' || position?.generation !== this.#snapshotGeneration)
       throw new Error('a snapshot ends where none was');
     if (body['count'] !== this.#snapshotCount) throw new Error('a snapshot is incomplete');
+    // An unreadable list must never pass for an empty one.
+    if (this.#snapshotCount > 0 && this.#snapshotUsable === 0)
+      throw new Error(`none of the ${this.#snapshotCount} revocations of a snapshot could be read`);
     this.#position = position;
     this.#live();
   }
@@ -84,9 +88,10 @@ export class StreamReader {
   }
 
   #revoke(body: JsonObject, id: string | undefined): void {
-    this.#add(body);
+    const usable = this.#add(body);
     if (this.#phase === 'snapshot') {
       this.#snapshotCount++;
+      if (usable) this.#snapshotUsable++;
       return;
     }
     const position = parsePosition(id);
@@ -96,7 +101,8 @@ export class StreamReader {
     if (position.seq > this.#position.seq) this.#position = position;
   }
 
-  #add({ token, digest, issuer, expiryTime, ttl }: JsonObject): void {
+  /** Whether there was a revocation in it. */
+  #add({ token, digest, issuer, expiryTime, ttl }: JsonObject): boolean {
     const named = typeof issuer === 'string' ? { issuer } : {};
     const life = {
       ...(expiryTime !== undefined && { expiryTime }),
@@ -105,7 +111,11 @@ export class StreamReader {
     if (typeof token === 'string' && token !== '') this.#sink.add({ token, ...named, ...life });
     else if (typeof digest === 'string' && digest !== '')
       this.#sink.add({ digest, ...named, ...life });
-    else this.#sink.drop('no token in it');
+    else {
+      this.#sink.drop('no token in it');
+      return false;
+    }
+    return true;
   }
 
   #compare(body: JsonObject): void {

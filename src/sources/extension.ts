@@ -39,7 +39,7 @@ export function createExtensionSource(options: ExtensionSourceOptions): Revocati
       const done = Promise.resolve(
         options.extension(call, { config: options.config, signal, log }),
       );
-      if (!(await settledInTime(done, signal, graceMs)))
+      if (!(await settledInTime(Promise.race([done, call.unusable]), signal, graceMs)))
         log.warn(
           LOG_KEY,
           `The extension of source ${name} did not return when it was told to stop`,
@@ -79,25 +79,49 @@ export function createExtensionSource(options: ExtensionSourceOptions): Revocati
   };
 }
 
-/** What an extension sees of the sink: nothing passes unchecked, and nothing after its end. */
+/**
+ * What an extension sees of the sink: nothing passes unchecked, and nothing after its end. A list in which nothing could be used is not
+ * complete: `complete` throws then, and the call has failed also where the extension swallows that.
+ */
 class CheckedSink implements ExtensionSink {
   readonly #sink: RevocationSink;
+  readonly #unusable = Promise.withResolvers<never>();
   #ended = false;
+  #added = 0;
+  #refused = 0;
   completed = false;
 
   constructor(sink: RevocationSink) {
     this.#sink = sink;
+    this.#unusable.promise.catch(() => undefined);
+  }
+
+  /** Rejects when the extension called a list complete of which nothing could be used. */
+  get unusable(): Promise<never> {
+    return this.#unusable.promise;
   }
 
   add(event: unknown): void {
     if (this.#ended) return;
     const checked = checkedEvent(event);
-    if (typeof checked === 'string') this.#sink.drop(checked);
-    else this.#sink.add(checked);
+    if (typeof checked === 'string') {
+      this.#refused++;
+      this.#sink.drop(checked);
+      return;
+    }
+    this.#added++;
+    this.#sink.add(checked);
   }
 
   complete(): void {
     if (this.#ended) return;
+    if (this.#refused > 0 && this.#added === 0) {
+      const failure = new Error(
+        `nothing of the ${this.#refused} entries that it added could be used`,
+      );
+      this.#unusable.reject(failure);
+      throw failure;
+    }
     this.completed = true;
     this.#sink.complete();
   }

@@ -6,6 +6,12 @@ import type { StoreEntry, StoredCertificate, StoredKey } from './store-entry.ts'
 /** Java's attribute for "this certificate is a trusted entry", which OpenSSL does not know. */
 const JAVA_TRUSTED_KEY_USAGE = '2.16.840.1.113894.746875.1.1';
 
+/** Bags that hold neither a key pair nor a certificate, and in which node-forge gives up (RFC 7292 sections 4.2.4 and 4.2.5). */
+const FOREIGN_BAGS: ReadonlySet<string> = new Set([
+  '1.2.840.113549.1.12.10.1.4', // crlBag
+  '1.2.840.113549.1.12.10.1.5', // secretBag: keytool -genseckey
+]);
+
 /** What node-forge makes of a bag: RSA keys and certificates as its own objects, all others as ASN.1. */
 interface Bag {
   readonly type: string;
@@ -42,9 +48,16 @@ function readBags(bytes: Buffer, password: string): Bag[] {
   forge.pki.oids[JAVA_TRUSTED_KEY_USAGE] = 'trustedKeyUsage';
   try {
     const structure = forge.asn1.fromDer(bytes.toString('latin1'));
-    const store = forge.pkcs12.pkcs12FromAsn1(structure, false, password);
-    return store.safeContents.flatMap(({ safeBags }) => safeBags as Bag[]);
+    try {
+      return decodeBags(structure, password);
+    } catch (error) {
+      if (!(error instanceof Error && 'oid' in error && FOREIGN_BAGS.has(String(error.oid))))
+        throw error;
+      dropForeignBags(structure);
+      return decodeBags(structure, password);
+    }
   } catch (error) {
+    if (error instanceof StoreProblem) throw error;
     const reason = error instanceof Error ? error.message : '';
     if (/password|could not be verified|decrypt/i.test(reason))
       throw new StoreProblem(wrong(password));
@@ -52,6 +65,51 @@ function readBags(bytes: Buffer, password: string): Bag[] {
       cause: error,
     });
   }
+}
+
+function decodeBags(structure: forge.asn1.Asn1, password: string): Bag[] {
+  const store = forge.pkcs12.pkcs12FromAsn1(structure, false, password);
+  return store.safeContents.flatMap(({ safeBags }) => safeBags as Bag[]);
+}
+
+/**
+ * Takes {@link FOREIGN_BAGS} out of a PFX that node-forge has seen, where they are not encrypted as a whole: Java writes them so. The
+ * integrity code goes with them: it was checked before the first bag was looked at.
+ */
+function dropForeignBags(pfx: forge.asn1.Asn1): void {
+  const { fromDer, toDer, derToOid } = forge.asn1;
+  const oidOf = (sequence: forge.asn1.Asn1): string => derToOid(textIn(sequence, 0));
+  const authSafe = child(pfx, 1, 1, 0);
+  const contents = fromDer(textIn(authSafe), false);
+  for (const content of children(contents)) {
+    if (oidOf(content) !== forge.pki.oids['data']) continue;
+    const octets = child(content, 1, 0);
+    const bags = fromDer(textIn(octets), false);
+    bags.value = children(bags).filter((bag) => !FOREIGN_BAGS.has(oidOf(bag)));
+    octets.value = toDer(bags).getBytes();
+  }
+  authSafe.value = toDer(contents).getBytes();
+  pfx.value = children(pfx).slice(0, 2);
+}
+
+function children({ value }: forge.asn1.Asn1): forge.asn1.Asn1[] {
+  if (typeof value === 'string') throw new StoreProblem('is damaged: an entry is no structure');
+  return value;
+}
+
+/** What is at the end of these positions. */
+function child(node: forge.asn1.Asn1, ...path: readonly number[]): forge.asn1.Asn1 {
+  return path.reduce((at, index) => {
+    const next = children(at)[index];
+    if (next === undefined) throw new StoreProblem('is damaged: an entry is empty');
+    return next;
+  }, node);
+}
+
+function textIn(node: forge.asn1.Asn1, ...path: readonly number[]): string {
+  const { value } = child(node, ...path);
+  if (typeof value !== 'string') throw new StoreProblem('is damaged: an entry is no text');
+  return value;
 }
 
 function wrong(password: string): string {

@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP, isIPv6 } from 'node:net';
 import { OperatorError } from '../errors.ts';
 import { isHashed, type Secret, secretOf } from './secret.ts';
 
@@ -228,6 +228,20 @@ export async function refuseWellKnownPasswords(
       }
     }
   }
+}
+
+/** A host in its usual spelling: an IPv4 address that is written as IPv6 (RFC 4291 section 2.5.5.2) as IPv4, IPv6 without IPv4 in it. */
+export function plainHost(host: string): string {
+  // A zone is no part of a URL.
+  if (!isIPv6(host) || host.includes('%')) return host;
+  const address = new URL(`http://[${host}]`).hostname.slice(1, -1);
+  const [, high, low] = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(address) ?? [];
+  if (high === undefined || low === undefined) return address;
+  const bytes = [high, low].flatMap((part) => {
+    const value = Number.parseInt(part, 16);
+    return [value >> 8, value & 255];
+  });
+  return bytes.join('.');
 }
 
 /** Whether only this machine can reach a listener on `host`. */

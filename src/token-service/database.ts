@@ -9,7 +9,7 @@ import { unavailable } from './oauth-error.ts';
 
 const SCHEMA_VERSION = 1;
 
-/** Times are epoch milliseconds. No table holds a secret of a client, and only `outbox` ever holds the text of an opaque token. */
+/** Times are epoch milliseconds. An empty `issuer` means every issuer. No table holds a secret of a client, and only `outbox` ever holds the text of an opaque token. */
 const SCHEMA = `
   CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
   CREATE TABLE signing_keys (
@@ -46,15 +46,17 @@ interface Waiting {
  */
 export class TokenDatabase {
   readonly sql: DatabaseSync;
-  /** Random, made with the file: tells readers of the event stream whether their position means anything here. Hexadecimal. */
-  readonly generation: string;
+  /**
+   * Random, made with every start: tells readers of the event stream whether their position means anything here. The file does not hold it,
+   * because a copy of the file that is put back counts on from an older position. Hexadecimal.
+   */
+  readonly generation = randomBytes(16).toString('hex');
   readonly #log: Log;
   #waiting: Waiting[] = [];
   #open = true;
 
-  private constructor(sql: DatabaseSync, generation: string, log: Log) {
+  private constructor(sql: DatabaseSync, log: Log) {
     this.sql = sql;
-    this.generation = generation;
     this.#log = log;
   }
 
@@ -69,9 +71,9 @@ export class TokenDatabase {
         'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON',
       );
       sql.exec('BEGIN EXCLUSIVE');
-      const generation = prepare(sql, file);
+      prepare(sql, file);
       sql.exec('COMMIT');
-      return new TokenDatabase(sql, generation, log);
+      return new TokenDatabase(sql, log);
     } catch (error) {
       sql?.close();
       if (error instanceof OperatorError) throw error;
@@ -181,27 +183,20 @@ function makeFile(file: string): void {
   }
 }
 
-/** Makes the tables in a new file; returns the generation. */
-function prepare(sql: DatabaseSync, file: string): string {
+/** Makes the tables in a new file. */
+function prepare(sql: DatabaseSync, file: string): void {
   const version = sql.prepare('PRAGMA user_version').get()?.['user_version'];
   if (version === 0) {
     sql.exec(SCHEMA);
-    const generation = randomBytes(16).toString('hex');
-    sql.prepare("INSERT INTO meta VALUES ('generation', ?)").run(generation);
-    return generation;
+    return;
   }
-  const generation =
-    version === SCHEMA_VERSION
-      ? sql.prepare("SELECT value FROM meta WHERE name = 'generation'").get()?.['value']
-      : undefined;
-  if (typeof generation !== 'string') {
+  if (version !== SCHEMA_VERSION) {
     throw new OperatorError(
       'ERR_TOKEN_SERVICE_STATE',
       'is not the state of this version of the token service',
       { file },
     );
   }
-  return generation;
 }
 
 function messageOf(error: unknown): string {

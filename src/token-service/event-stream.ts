@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { unavailable } from './oauth-error.ts';
-import { CLOCK_GRACE_MS } from './options.ts';
+import { deadBefore } from './options.ts';
 import type { RevocationRecord } from './revocation-records.ts';
 import { type Answer, NO_STORE } from './router.ts';
 import type { ServiceState } from './service-state.ts';
@@ -175,8 +175,8 @@ export class EventStream {
   }
 
   #live(page: readonly RevocationRecord[]): readonly RevocationRecord[] {
-    const deadBefore = this.#state.settings.now() - CLOCK_GRACE_MS;
-    return page.filter(({ endsAtMs }) => endsAtMs >= deadBefore);
+    const before = deadBefore(this.#state.settings);
+    return page.filter(({ endsAtMs }) => endsAtMs >= before);
   }
 
   #event({ seq, jti, digest, issuer, endsAtMs }: RevocationRecord): string {

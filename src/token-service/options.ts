@@ -1,7 +1,8 @@
 import { OperatorError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import { type Clock, systemClock } from '../revocation/clock.ts';
 import type { RevocationPublisher } from '../revocation/source.ts';
-import type { Credentials } from './credentials.ts';
+import { type Credentials, plainHost } from './credentials.ts';
 
 /** JWS algorithms (RFC 7518, RFC 8037) that new signing keys can be made for. */
 export const SIGNING_ALGORITHMS = ['RS256', 'PS256', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const;
@@ -55,8 +56,12 @@ export interface TokenServiceOptions {
   readonly slowReaderMs?: number;
   /** First pause, in milliseconds, before the outbox tries again; it doubles up to 30,000. Default 250. */
   readonly outboxRetryMs?: number;
-  /** Epoch milliseconds; for tests. Default `Date.now`. */
+  /** Connections at one time, per listener. Default 2,048. */
+  readonly maxConnections?: number;
+  /** Epoch milliseconds, the wall clock: what tokens are issued and introspected by; for tests. Default `Date.now`. */
   readonly now?: () => number;
+  /** What revocations are kept by; for tests. Default the system's, or `now` when that is given. */
+  readonly clock?: Clock;
 }
 
 /** {@link TokenServiceOptions} with every default filled in, but for the issuer, which may need the port. */
@@ -74,7 +79,9 @@ export interface Settings {
   readonly maxEventReaders: number;
   readonly slowReaderMs: number;
   readonly outboxRetryMs: number;
+  readonly maxConnections: number;
   readonly now: () => number;
+  readonly clock: Clock;
 }
 
 /**
@@ -83,12 +90,17 @@ export interface Settings {
  */
 export const CLOCK_GRACE_MS = 600_000;
 
+/** What ended before this, epoch milliseconds, needs no revocation any more. A clock that jumps ahead does not move it. */
+export function deadBefore({ clock }: Pick<Settings, 'clock'>): number {
+  return clock.earliest() - CLOCK_GRACE_MS;
+}
+
 const DAY_SECONDS = 86_400;
 
 /** Fills in the defaults and refuses what cannot work. Throws OperatorError. */
 export function settingsOf(options: TokenServiceOptions): Settings {
   const settings: Settings = {
-    host: options.host ?? '127.0.0.1',
+    host: plainHost(options.host ?? '127.0.0.1'),
     port: options.port ?? 9443,
     tokenLifeSeconds: options.tokenLifeSeconds ?? 3600,
     longestTokenLifeSeconds: options.longestTokenLifeSeconds ?? 30 * DAY_SECONDS,
@@ -101,7 +113,10 @@ export function settingsOf(options: TokenServiceOptions): Settings {
     maxEventReaders: options.maxEventReaders ?? 256,
     slowReaderMs: options.slowReaderMs ?? 15_000,
     outboxRetryMs: options.outboxRetryMs ?? 250,
+    maxConnections: options.maxConnections ?? 2048,
     now: options.now ?? Date.now,
+    clock:
+      options.clock ?? (options.now ? { latest: options.now, earliest: options.now } : systemClock),
   };
   const positive = [
     'tokenLifeSeconds',
@@ -112,6 +127,7 @@ export function settingsOf(options: TokenServiceOptions): Settings {
     'maxEventReaders',
     'slowReaderMs',
     'outboxRetryMs',
+    'maxConnections',
   ] as const;
   for (const name of positive) {
     if (!Number.isSafeInteger(settings[name]) || settings[name] <= 0) {

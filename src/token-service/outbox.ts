@@ -59,7 +59,7 @@ export class Outbox {
         eventId,
         revocation.token,
         revocation.tokenType,
-        revocation.issuer,
+        revocation.issuer ?? '',
         revocation.expiresAtMs,
       );
     }
@@ -77,7 +77,7 @@ export class Outbox {
       if (!names.has(name)) {
         this.#log.warn(
           'TokenService',
-          `${Number(row['copies'])} revocations wait for publisher ${name}, which is not configured: they are dropped when their tokens end`,
+          `${Number(row['copies'])} revocations wait for publisher ${name}, which is not configured: they are dropped long after their tokens end`,
         );
       }
     }
@@ -88,7 +88,10 @@ export class Outbox {
     for (const wake of this.#wakers) wake();
   }
 
-  /** Within a commit: drops up to `limit` copies about tokens that ended before `beforeMs`; answers how many. */
+  /**
+   * Within a commit: drops up to `limit` copies about tokens that ended before `beforeMs`; answers how many. Only for copies that nobody
+   * will ever take: that a token has ended is no reason to lose one.
+   */
   purge(beforeMs: number, limit: number): number {
     return Number(this.#purge.run(beforeMs, limit).changes);
   }
@@ -126,7 +129,7 @@ export class Outbox {
             eventId: String(row['event_id']),
             token: String(row['token']),
             tokenType: row['token_type'] === 'opaque' ? 'opaque' : 'JWT',
-            issuer: String(row['issuer']),
+            ...(row['issuer'] === '' ? {} : { issuer: String(row['issuer']) }),
             expiresAtMs: Number(row['ends_at_ms']),
           }),
         );

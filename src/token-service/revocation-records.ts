@@ -7,7 +7,8 @@ export interface RevokedToken {
   readonly jti: string | undefined;
   /** SHA-256 of an opaque token, base64url. */
   readonly digest: string | undefined;
-  readonly issuer: string;
+  /** Whose tokens are meant; undefined: every issuer's. */
+  readonly issuer: string | undefined;
   /** Epoch milliseconds. */
   readonly endsAtMs: number;
   /** What publishers send: the `jti` of a JWT, the text of an opaque token where it was given, else its `jti`. */
@@ -20,7 +21,7 @@ export interface RevocationRecord {
   readonly seq: number;
   readonly jti: string | undefined;
   readonly digest: string | undefined;
-  readonly issuer: string;
+  readonly issuer: string | undefined;
   readonly endsAtMs: number;
 }
 
@@ -29,6 +30,7 @@ export class RevocationRecords {
   readonly #database: TokenDatabase;
   readonly #outbox: Outbox;
   readonly #find: StatementSync;
+  readonly #findOf: StatementSync;
   readonly #delete: StatementSync;
   readonly #insert: StatementSync;
   readonly #after: StatementSync;
@@ -41,6 +43,9 @@ export class RevocationRecords {
     this.#database = database;
     this.#outbox = outbox;
     this.#find = sql.prepare('SELECT * FROM revocations WHERE jti = ? OR digest = ?');
+    this.#findOf = sql.prepare(
+      "SELECT 1 FROM revocations WHERE (jti = ? OR digest = ?) AND issuer IN ('', ?)",
+    );
     this.#delete = sql.prepare('DELETE FROM revocations WHERE seq = ?');
     this.#insert = sql.prepare(
       'INSERT INTO revocations (jti, digest, issuer, by_text, ends_at_ms) VALUES (?, ?, ?, ?, ?)',
@@ -52,7 +57,8 @@ export class RevocationRecords {
 
   /**
    * Resolves when the revocation and one outgoing message per publisher are on the disk, in one transaction; rejects with a 503 OAuthError
-   * when neither is. Revoking again changes nothing, unless the new end is later: an end never moves forward in time.
+   * when neither is. Revoking again changes nothing, unless the new end is later: an end never moves forward in time. The same `jti` of a
+   * second issuer is revoked for every issuer.
    */
   async revoke(token: RevokedToken): Promise<void> {
     const added = await this.#database.commit(() => this.#add(token));
@@ -65,9 +71,12 @@ export class RevocationRecords {
     const byText = token.outgoing.tokenType === 'opaque' && token.outgoing.token !== token.jti;
     const known = this.#find.all(token.jti ?? null, token.digest ?? null);
     const endsAtMs = Math.max(token.endsAtMs, ...known.map((row) => Number(row['ends_at_ms'])));
+    const issuers = new Set([token.issuer ?? '', ...known.map((row) => String(row['issuer']))]);
+    const issuer = issuers.size === 1 ? token.issuer : undefined;
     const covered = known.some(
       (row) =>
         Number(row['ends_at_ms']) === endsAtMs &&
+        row['issuer'] === (issuer ?? '') &&
         (token.digest === undefined || row['digest'] === token.digest) &&
         // An opaque token that was revoked by its jti goes out once more when its text becomes known: WSO2's gateways look for that.
         (!byText || row['by_text'] === 1),
@@ -76,13 +85,21 @@ export class RevocationRecords {
     for (const row of known) this.#delete.run(Number(row['seq']));
     const jti = token.jti ?? known.find((row) => row['jti'] !== null)?.['jti'] ?? null;
     const digest = token.digest ?? known.find((row) => row['digest'] !== null)?.['digest'] ?? null;
-    this.#insert.run(jti, digest, token.issuer, byText ? 1 : 0, endsAtMs);
-    this.#outbox.add({ ...token.outgoing, issuer: token.issuer, expiresAtMs: endsAtMs });
+    this.#insert.run(jti, digest, issuer ?? '', byText ? 1 : 0, endsAtMs);
+    this.#outbox.add({
+      ...token.outgoing,
+      ...(issuer === undefined ? {} : { issuer }),
+      expiresAtMs: endsAtMs,
+    });
     return true;
   }
 
-  isRevoked(token: { readonly jti: string; readonly digest: string }): boolean {
-    return this.#find.get(token.jti, token.digest) !== undefined;
+  isRevoked(token: {
+    readonly jti: string;
+    readonly digest: string;
+    readonly issuer: string;
+  }): boolean {
+    return this.#findOf.get(token.jti, token.digest, token.issuer) !== undefined;
   }
 
   /** Up to `limit` revocations behind position `seq`, in order. */
@@ -91,7 +108,7 @@ export class RevocationRecords {
       seq: Number(row['seq']),
       jti: row['jti'] === null ? undefined : String(row['jti']),
       digest: row['digest'] === null ? undefined : String(row['digest']),
-      issuer: String(row['issuer']),
+      issuer: row['issuer'] === '' ? undefined : String(row['issuer']),
       endsAtMs: Number(row['ends_at_ms']),
     }));
   }

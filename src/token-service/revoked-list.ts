@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { invalidRequest } from './oauth-error.ts';
-import { CLOCK_GRACE_MS } from './options.ts';
+import { deadBefore } from './options.ts';
 import { NO_STORE } from './router.ts';
 import type { ServiceState } from './service-state.ts';
 
@@ -11,7 +11,7 @@ const PAGE = 1000;
 /**
  * `GET /internal/data/v1/revokedjwt`: WSO2's list, for its gateways and ours; Basic authentication of the admin or a reader. `jwt_signature`
  * is the `jti` (as since WSO2 3.2), `expiry_time` epoch milliseconds. `?format=array|object` chooses between the shapes of WSO2 3.2 to 4.2
- * and 4.3. Streamed page by page: its length costs no memory.
+ * and 4.3. An opaque token that was never known here is not in it: only its digest is kept. Streamed page by page: its length costs no memory.
  */
 export async function revokedList(
   state: ServiceState,
@@ -38,7 +38,7 @@ export async function revokedList(
 
 function* listed(state: ServiceState, head: string, tail: string): Generator<string> {
   yield head;
-  const deadBefore = state.settings.now() - CLOCK_GRACE_MS;
+  const before = deadBefore(state.settings);
   let separator = '';
   for (let seq = 0; ;) {
     const page = state.revocations.after(seq, PAGE);
@@ -47,7 +47,7 @@ function* listed(state: ServiceState, head: string, tail: string): Generator<str
     seq = last.seq;
     let text = '';
     for (const { jti, endsAtMs } of page) {
-      if (jti === undefined || endsAtMs < deadBefore) continue;
+      if (jti === undefined || endsAtMs < before) continue;
       text += separator + JSON.stringify({ jwt_signature: jti, expiry_time: endsAtMs });
       separator = ',';
     }

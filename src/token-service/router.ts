@@ -53,7 +53,11 @@ export function route(
   };
   return (request, response) => {
     answer(request, response).catch((error: unknown) => {
-      if (request.destroyed && !response.writable) return;
+      if (leftBy(error)) {
+        log.debug('TokenService', 'a client left in the middle of its request');
+        response.destroy();
+        return;
+      }
       const refusal = refusalOf(error, log);
       if (response.headersSent) {
         // Part of an answer is out: cut off, it looks broken; ended, it would look whole.
@@ -67,6 +71,13 @@ export function route(
       });
     });
   };
+}
+
+/** What a stream to or from a client fails with when that client is gone. */
+const GONE = new Set(['ECONNRESET', 'EPIPE', 'ERR_STREAM_PREMATURE_CLOSE']);
+
+function leftBy(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && GONE.has(String(error.code));
 }
 
 function refusalOf(error: unknown, log: Log): OAuthError {

@@ -15,7 +15,7 @@ import { OperatorError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { TokenDatabase } from './database.ts';
 import {
-  CLOCK_GRACE_MS,
+  deadBefore,
   type Settings,
   SIGNING_ALGORITHMS,
   type SigningAlgorithm,
@@ -170,11 +170,11 @@ export class SigningKeys {
   }
 
   async #dropRetired(): Promise<void> {
-    const now = this.#settings.now();
-    const life = this.#settings.longestTokenLifeSeconds * 1000 + CLOCK_GRACE_MS;
+    const before = deadBefore(this.#settings);
+    const life = this.#settings.longestTokenLifeSeconds * 1000;
     const retired = this.#keys.filter((_, index) => {
       const successor = this.#keys[index + 1];
-      return successor !== undefined && successor.signsFromMs + life < now;
+      return successor !== undefined && successor.signsFromMs + life < before;
     });
     for (const key of retired) {
       await this.#database.commit(() =>

@@ -2,13 +2,14 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { OperatorError } from '../errors.ts';
+import { limitConnections } from './connection-limit.ts';
 import { refuseWellKnownPasswords } from './credentials.ts';
 import { TokenDatabase } from './database.ts';
 import { EventStream } from './event-stream.ts';
 import { introspectToken } from './introspect-token.ts';
 import { issueToken } from './issue-token.ts';
 import { metadata, metadataPaths } from './metadata.ts';
-import { CLOCK_GRACE_MS, settingsOf, type TokenServiceOptions } from './options.ts';
+import { deadBefore, settingsOf, type TokenServiceOptions } from './options.ts';
 import { Outbox } from './outbox.ts';
 import { Principals } from './principals.ts';
 import { RevocationRecords } from './revocation-records.ts';
@@ -24,8 +25,18 @@ import { authorize, userInfo } from './user-endpoints.ts';
 const UPKEEP_MS = 60_000;
 /** Rows of each kind that one transaction of the upkeep may delete: nobody waits long for it. */
 const PURGE_ROWS = 5000;
-/** Connections at one time, per listener. */
-const MAX_CONNECTIONS = 2048;
+/** Milliseconds that `close` leaves to requests under way. */
+const CLOSE_GRACE_MS = 2000;
+/** Milliseconds for a TLS handshake. */
+const HANDSHAKE_MS = 5000;
+/** Milliseconds between two looks for requests that take too long. */
+const LOOK_MS = 1000;
+
+interface Listener {
+  readonly server: Server;
+  /** Closes every connection at once. */
+  readonly cut: () => void;
+}
 
 /** Where a token service can be reached. */
 export interface TokenServiceAddress {
@@ -55,13 +66,14 @@ export interface TokenService {
 export function createTokenService(options: TokenServiceOptions): TokenService {
   const settings = settingsOf(options);
   const { log } = options;
-  const servers: Server[] = [];
+  const listeners: Listener[] = [];
   let state: ServiceState | undefined;
   let outbox: Outbox | undefined;
   let events: EventStream | undefined;
   let timer: NodeJS.Timeout | undefined;
 
-  const open = async (server: Server, port: number): Promise<number> => {
+  const open = async (listener: Listener, port: number): Promise<number> => {
+    const { server } = listener;
     server.listen(port, settings.host);
     try {
       await once(server, 'listening');
@@ -69,36 +81,38 @@ export function createTokenService(options: TokenServiceOptions): TokenService {
       const reason = error instanceof Error ? error.message : String(error);
       throw new OperatorError('ERR_TOKEN_SERVICE_LISTEN', reason, { cause: error });
     }
-    servers.push(server);
+    listeners.push(listener);
     server.on('error', (error) => log.error('TokenService', `listener: ${error.message}`));
     return (server.address() as AddressInfo).port;
   };
-  const serverFor = (): Server => {
+  const makeListener = (): Listener => {
     const { readerCa } = options;
     const client = readerCa && { ca: [...readerCa], requestCert: true, rejectUnauthorized: false };
     const server = createServer({
       ...options.tls,
       ...client,
       minVersion: 'TLSv1.2',
+      handshakeTimeout: HANDSHAKE_MS,
       requestTimeout: 30_000,
       headersTimeout: 10_000,
+      connectionsCheckingInterval: LOOK_MS,
       maxHeaderSize: 16_384,
     });
-    server.maxConnections = MAX_CONNECTIONS;
-    return server;
+    return { server, cut: limitConnections(server, settings.maxConnections) };
   };
 
   const upkeep = async (): Promise<void> => {
     if (state === undefined || outbox === undefined) return;
     await state.keys.turn();
     const { database, tokens, revocations } = state;
-    const before = settings.now() - CLOCK_GRACE_MS;
+    const before = deadBefore(settings);
     const copies = outbox;
+    const copiesBefore = before - settings.longestTokenLifeSeconds * 1000;
     let full = true;
     while (full) {
       full = await database.commit(() => {
-        const purged = [tokens, revocations, copies].map((rows) => rows.purge(before, PURGE_ROWS));
-        return purged.includes(PURGE_ROWS);
+        const purged = [tokens, revocations].map((rows) => rows.purge(before, PURGE_ROWS));
+        return [...purged, copies.purge(copiesBefore, PURGE_ROWS)].includes(PURGE_ROWS);
       });
     }
     database.checkpoint();
@@ -107,7 +121,7 @@ export function createTokenService(options: TokenServiceOptions): TokenService {
   const close = async (): Promise<void> => {
     clearInterval(timer);
     events?.close();
-    await Promise.all(servers.splice(0).map((server) => closeServer(server)));
+    await Promise.all(listeners.splice(0).map((listener) => closeListener(listener)));
     await outbox?.close();
     state?.database.close();
     state = undefined;
@@ -117,7 +131,7 @@ export function createTokenService(options: TokenServiceOptions): TokenService {
     await refuseWellKnownPasswords(options.credentials, settings.host);
     const database = TokenDatabase.open(options.stateFile, log);
     try {
-      const main = serverFor();
+      const main = makeListener();
       outbox = new Outbox(database, settings.publishers, settings.outboxRetryMs, log);
       const keys = await SigningKeys.open(database, settings, options);
       const port = await open(main, settings.port);
@@ -133,11 +147,11 @@ export function createTokenService(options: TokenServiceOptions): TokenService {
         log,
       };
       events = new EventStream(state);
-      main.on('request', route(mainRoutes(state, events), log));
+      main.server.on('request', route(mainRoutes(state, events), log));
       let apimPort: number | undefined;
       if (options.apimPort !== undefined) {
-        const apim = serverFor();
-        apim.on('request', route(apimRoutes(state), log));
+        const apim = makeListener();
+        apim.server.on('request', route(apimRoutes(state), log));
         apimPort = await open(apim, options.apimPort);
       }
       outbox.start();
@@ -215,14 +229,14 @@ function tokenEndpoints(state: ServiceState): { token: Endpoint; revoke: Endpoin
   };
 }
 
-async function closeServer(server: Server): Promise<void> {
+async function closeListener({ server, cut }: Listener): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     server.close(() => resolve());
   });
-  const cut = setTimeout(() => server.closeAllConnections(), 2000);
+  const late = setTimeout(cut, CLOSE_GRACE_MS);
   server.closeIdleConnections();
   await closed;
-  clearTimeout(cut);
+  clearTimeout(late);
 }
 
 /** The certificate names `localhost`, not the address behind it. */

@@ -35,6 +35,16 @@ for (const [claim, rules] of [
     assert.equal(await stageWith(rules).outcome(odd), 'invalidCredentials', 'there, but no text');
   });
 
+test('iat is required only where its issuer says so: a token then shows its whole life', async () => {
+  const token = tokenWith({ iat: undefined });
+  assert.equal(await stageWith().outcome(token), 'admitted');
+  assert.equal(await stageWith({ requireIat: false }).outcome(token), 'admitted');
+  const strict = stageWith({ requireIat: true });
+  assert.equal(await strict.outcome(token), 'invalidCredentials');
+  assert.equal(await strict.outcome(tokenWith({ iat: 'soon' })), 'invalidCredentials');
+  assert.equal(await strict.outcome(tokenWith({ iat: NOW - 1 })), 'admitted');
+});
+
 test('a token without jti is known by its signing input and signature', async () => {
   const token = tokenWith({ jti: undefined });
   const stage = stageWith({ requireJti: false });

@@ -10,6 +10,8 @@ test('the old single table is an issuer like one of the array', () => {
   const single = load(`[jwtTokenConfig]\n${good}`).config.auth.issuers;
   assert.deepEqual(single, load(`[[jwtTokenConfig]]\n${good}`).config.auth.issuers);
   assert.equal(single[0]?.requireJti, false);
+  assert.equal(single[0].requireIat, false);
+  assert.equal(load(issuer('requireIat = true')).config.auth.issuers[0]?.requireIat, true);
   assert.deepEqual(single[0].audience, ['y']);
   assert.deepEqual(single[0].algorithms, ['ES256', 'PS512']);
   const [problem] = problemsOf(issuer(lines));

@@ -56,6 +56,7 @@ test('without a file the built-in defaults hold, and that is said', () => {
         requireAud: true,
         requireExp: true,
         requireJti: true,
+        requireIat: false,
       },
     ],
   });

@@ -107,7 +107,7 @@ test('what extension_filter throws is a 500 that says nothing, and the gateway g
   const answer = await gateway.call(issuer.token(), PETS.replace('available', 'pending'));
   assert.equal(answer.status, 500);
   assert.doesNotMatch(answer.body, /secret of the filter/);
-  assert.match(gateway.program.output(), /ERROR .*secret of the filter/);
+  await gateway.program.said(/ERROR .*secret of the filter/);
   assert.equal(backend.calls, calls);
   assert.equal((await gateway.call(issuer.token())).status, 200);
 });

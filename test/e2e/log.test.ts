@@ -79,6 +79,8 @@ test("the DEBUG trace of a revocation and of the call that it refuses has WSO2 3
   await publish(brokerUser, revocationMessage(claimsOf(jwt).jti), revocationMessage(opaque));
   const refused = await gateway.untilStatus(jwt, 401);
   const refusedOpaque = await gateway.untilStatus(opaque, 401);
+  // What was written last has arrived then.
+  assert.equal(await gateway.stop(), 0);
 
   const topic = said(gateway, '-').filter((line) => line.startsWith('[TokenRevocationJMS]'));
   const heard = [

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { once } from 'node:events';
 import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
@@ -233,6 +234,31 @@ test('HEAD and 204 with a body do not poison the next request', async (t) => {
     assert.ok(statusOf(answer) < 300, method);
   }
 });
+
+for (const status of ['304 Not Modified', '204 No Content']) {
+  test(`${status} with a Content-Length is whole with its head`, async (t) => {
+    const upstream = await rawUpstream(t, (socket) => {
+      socket.on('data', () =>
+        socket.write(`HTTP/1.1 ${status}\r\nContent-Length: 9\r\nETag: 1\r\n\r\n`),
+      );
+    });
+    for (const filter of [undefined, { filterResponse: () => pause(20) }]) {
+      const { port, gateway, log } = await stage(t, { apis: [openApi(upstream.url)], filter });
+      for (let round = 0; round < 3; round++) {
+        const client = await wire(t, port);
+        const answer = await client.send(GET).closed();
+        assert.equal(client.ending, 'clean');
+        assert.ok(
+          answer.startsWith(`HTTP/1.1 ${status.slice(0, 3)} `) && answer.endsWith('\r\n\r\n'),
+        );
+        assert.match(answer, /\r\nETag: 1\r\n/i);
+      }
+      await until(() => gateway.counters().active === 0, 'the requests are over');
+      assert.deepEqual(gateway.counters().outcomes, { forwarded: 3 });
+      assert.ok(!log.lines.some((line) => line.includes('broke')));
+    }
+  });
+}
 
 /** Answers the first request of every connection and dies with the second, without a byte. */
 function dyingOnReuse(seen: string[], how: 'end' | 'resetAndDestroy') {

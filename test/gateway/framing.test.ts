@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test, type TestContext } from 'node:test';
 import { parse } from 'yaml';
 import { startHttpServer } from '../support/http-server.ts';
-import { openApi, stage, statusOf, wire } from './stage.ts';
+import { openApi, sendAll, stage, statusOf, wire } from './stage.ts';
 
 interface Seen {
   readonly line: string;
@@ -218,6 +218,12 @@ test('a request hidden in the body of a refused one is never worked on', async (
     assert.equal(answer.match(/HTTP\/1\.1 \d{3}/g)?.join(), 'HTTP/1.1 400', answer);
   }
   assert.deepEqual(seen, []);
+});
+
+test('CONNECT is told that no method is allowed', async (t) => {
+  const { port } = await watched(t);
+  const answer = await sendAll(t, port, `CONNECT h:443 HTTP/1.1\r\n${HOST}\r\n`);
+  assert.match(answer, /\r\nAllow: ?\r\n/);
 });
 
 test('the same bytes, one at a time, mean the same', async (t) => {

@@ -164,11 +164,62 @@ test('refusals over HTTP/2 have the same shape, and HEAD has no body', async (t)
   );
   assert.equal(
     (await ask(session, { ':method': 'CONNECT', ':authority': 'h:443' })).headers[':status'],
-    400,
+    405,
   );
+  assert.equal((await ask(session, { ':path': '/a', expect: 'x' })).headers[':status'], 417);
   const many = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`x-${at}`, 'y']));
   assert.equal((await ask(session, { ':path': '/a', ...many })).headers[':status'], 431);
   assert.equal((await ask(session, { ':path': '/health' })).body, '{"status":"healthy"}');
+});
+
+test('header fields over the limit are refused with the fault body, far over it by a reset', async (t) => {
+  const upstream = await echo(t);
+  const { session } = await secureStage(t, { apis: [openApi(upstream.url)] });
+  const get = (size: number): Promise<Answer> =>
+    ask(session, { ':path': '/a', 'x-big': 'x'.repeat(size) });
+  assert.equal((await get(8_000)).headers[':status'], 200);
+  for (const size of [8_192, 12_000, 16_000]) {
+    const { headers, body } = await get(size);
+    assert.equal(headers[':status'], 431, `${size}`);
+    assert.match(body, /^\{"fault":\{"code":431, /);
+  }
+  assert.equal((await get(40_000)).code, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  assert.equal((await get(1)).headers[':status'], 200, 'the session lives on');
+});
+
+test('a response head that HTTP/2 does not allow is answered all the same', async (t) => {
+  const upstream = await rawUpstream(t, (socket) => {
+    socket.on('data', (bytes: Buffer) => {
+      const fields = decodeURIComponent(/\?(\S*)/.exec(bytes.toString('latin1'))?.[1] ?? '');
+      socket.write(`HTTP/1.1 200 OK\r\n${fields}\r\nContent-Length: 2\r\n\r\nok`);
+    });
+  });
+  const { session, gateway } = await secureStage(t, { apis: [openApi(upstream.url)] });
+  const get = (fields: string): Promise<Answer> =>
+    ask(session, { ':path': `/a?${encodeURIComponent(fields)}` });
+  for (const fields of [
+    'HTTP2-Settings: AAMAAABkAAQAAP__',
+    'Keep-Alive: timeout=5',
+    'Upgrade: h2c',
+    'Proxy-Connection: close',
+    'TE: gzip',
+  ]) {
+    const { headers, body } = await get(fields);
+    assert.equal(headers[':status'], 200, fields);
+    assert.equal(body, 'ok', fields);
+  }
+  for (const fields of [
+    'ETag: 1\r\nETag: 2',
+    'Content-Type: a/b\r\nContent-Type: c/d',
+    'Location: /a\r\nX-A: 1\r\nLocation: /b',
+  ]) {
+    const { headers, body } = await get(fields);
+    assert.equal(headers[':status'], 502, fields);
+    assert.match(body, /^\{"fault":\{"code":101503, /);
+    assert.equal(headers['etag'] ?? headers['location'] ?? headers['x-a'], undefined);
+    assert.equal(headers['content-type'], 'application/json');
+  }
+  await until(() => gateway.counters().active === 0, 'the requests are over');
 });
 
 test('an upstream body that breaks ends the stream with an error', async (t) => {

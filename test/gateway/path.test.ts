@@ -82,6 +82,7 @@ test('segments are decoded once and the query is left alone', () => {
   assert.deepEqual(readPath('/pet/%e2%82%ac%20a?x=/../%2f//..'), {
     end: 18,
     segments: ['pet', '€ a'],
+    bare: undefined,
   });
   assert.deepEqual(readPath('/').segments, ['']);
   assert.deepEqual(readPath('/?x').segments, ['']);
@@ -93,6 +94,19 @@ test('segments are decoded once and the query is left alone', () => {
   );
   assert.deepEqual(readPath('/a/..b/...;x').segments, ['a', '..b', '...;x']);
   assert.deepEqual(readPath('/%0a/%09').segments, ['\n', '\t']);
+});
+
+test('a path with parameters is read without them too; %3B is text', () => {
+  assert.deepEqual(readPath('/%61;b=%2b;c/d%3be/f%3b;g/?;').bare, ['a', 'd;e', 'f;', '']);
+  assert.deepEqual(readPath('/%61;b=%2b;c/d%3be').segments, ['a;b=+;c', 'd;e']);
+  assert.equal(readPath('/a%3bb?;').bare, undefined);
+  for (const target of ['/;', '/a/;b', '/;a/b', '/a/;/b', '/a/..%3bx', '/a/..;x', '/.;/b']) {
+    assert.throws(
+      () => readPath(target),
+      (error) => error instanceof GatewayFault && error.fault === 'ambiguousPath',
+      target,
+    );
+  }
 });
 
 test('a path that is accepted means the same to a WHATWG URL parser', () => {

@@ -148,6 +148,12 @@ test('what is over a limit is refused, in the same shape and without an upstream
       `GET /a HTTP/1.1\r\n${'X:y\r\n'.repeat(1_500)}${CLOSE}Authorization: Bearer good\r\n\r\n`,
     ),
   );
+  // Within what target and fields may have together, but the fields alone are too much.
+  expected(431, await send(`GET /a HTTP/1.1\r\n${CLOSE}X: ${'a'.repeat(8_192)}\r\n\r\n`));
+  expected(
+    431,
+    await send(`GET /a HTTP/1.1\r\n${CLOSE}${`X: ${'a'.repeat(996)}\r\n`.repeat(9)}\r\n`),
+  );
   expected(413, await send(`POST /a HTTP/1.1\r\n${CLOSE}Content-Length: 1001\r\n\r\n`));
   assert.equal(upstream.connections(), 0);
   expected(
@@ -158,7 +164,7 @@ test('what is over a limit is refused, in the same shape and without an upstream
   );
   assert.deepEqual(gateway.counters().outcomes, {
     uriTooLong: 2,
-    headersTooLarge: 4,
+    headersTooLarge: 6,
     payloadTooLarge: 2,
   });
 });
@@ -176,6 +182,11 @@ test('exactly the limit is served', async (t) => {
   assert.equal(await send(`GET /${'a'.repeat(4_095)} HTTP/1.1\r\n${CLOSE}\r\n`), 200);
   assert.equal(await send(`GET /a HTTP/1.1\r\n${CLOSE}${'X: y\r\n'.repeat(98)}\r\n`), 200);
   assert.equal(await send(`GET /a HTTP/1.1\r\n${CLOSE}X: ${'a'.repeat(8_000)}\r\n\r\n`), 200);
+  const fill = 8_192 - CLOSE.length - 'X: \r\n'.length;
+  const full = (size: number): string =>
+    `GET /${'a'.repeat(4_095)} HTTP/1.1\r\n${CLOSE}X: ${'a'.repeat(size)}\r\n\r\n`;
+  assert.equal(await send(full(fill)), 200);
+  assert.equal(await send(full(fill + 1)), 431);
   assert.equal(
     await send(`POST /a HTTP/1.1\r\n${CLOSE}Content-Length: 1000\r\n\r\n${'x'.repeat(1_000)}`),
     200,
@@ -243,6 +254,15 @@ test('a client that does not read its answer is cut off', async (t) => {
   client.socket.pause();
   client.send('GET /a HTTP/1.1\r\nHost: h\r\n\r\n');
   await until(() => gateway.counters().outcomes.aborted === 1, 'the request is over');
+});
+
+test('a refusal that cannot be sent either breaks the connection off', async (t) => {
+  const { port, gateway } = await stage(t, { serverHeader: 'not\nallowed' });
+  const client = (await wire(t, port)).send(`GET /none HTTP/1.1\r\n${CLOSE}\r\n`);
+  assert.equal(await client.closed(), '');
+  assert.equal(client.ending, 'reset');
+  await until(() => gateway.counters().active === 0, 'the request is over');
+  assert.deepEqual(gateway.counters().outcomes, { notFound: 1 });
 });
 
 test('an error that nobody foresaw is 500 for this request and an ERROR in the log', async (t) => {

@@ -17,7 +17,8 @@ function router(...routes: readonly string[]): (request: string) => string {
   return (request) => {
     const [method = '', target = ''] = request.split(' ');
     try {
-      return made.match(method, readPath(target).segments);
+      const { segments, bare } = readPath(target);
+      return made.match(method, segments, bare);
     } catch (error) {
       assert.ok(error instanceof GatewayFault);
       const { status } = FAULTS[error.fault];
@@ -79,20 +80,45 @@ test('one slash at the end is ignored unless a template has one; an empty parame
 
 test('no spelling of a text segment slips past it into a parameter', () => {
   const match = router('DELETE |/admin', 'GET |/{page}', 'GET |/caf%C3%A9', 'GET /base|/x');
-  for (const path of [
-    '/admin',
-    '/%61dmin',
-    '/%61%64%6d%69%6e',
-    '/admin;x=1',
-    '/admin;',
-    '/%61dmin%3bx',
-    '/admin/',
-  ]) {
+  for (const path of ['/admin', '/%61dmin', '/%61%64%6d%69%6e', '/admin/']) {
     assert.equal(match(`GET ${path}`), '405 DELETE', path);
   }
   assert.equal(match('GET /administrator'), 'GET |/{page}');
   assert.equal(match('GET /caf%c3%a9'), 'GET |/caf%C3%A9');
-  assert.equal(match('GET /b%61se;y/x'), 'GET /base|/x');
+  assert.equal(match('GET /b%61se/x'), 'GET /base|/x');
+});
+
+test('path parameters never choose between two operations', () => {
+  const match = router(
+    'GET |/user/login',
+    'GET |/user/{name}',
+    'POST |/user/{name}',
+    'GET |/shop',
+    'GET /base|/x',
+    'GET |/{a}/x',
+  );
+  for (const request of [
+    'GET /user/login;x',
+    'GET /user/login;',
+    'GET /user/login;x=1/',
+    'GET /user/%6cogin;x',
+    'POST /user/login;x',
+    'GET /base;y/x',
+    'GET /b%61se;y/x',
+    'GET /user/;x',
+    'GET /;x/login',
+    'GET /user/;',
+  ]) {
+    assert.equal(match(request), '400', request);
+  }
+  assert.equal(match('GET /user/login%3Bx'), 'GET |/user/{name}', 'text, not a parameter');
+  assert.equal(match('GET /user/login%3bx;y'), 'GET |/user/{name}');
+  assert.equal(match('GET /user/me;x=1'), 'GET |/user/{name}');
+  assert.equal(match('GET /user;v=1/me'), 'GET |/user/{name}');
+  assert.equal(match('GET /user;a/login;b'), 'GET |/user/login', 'nothing else has this path');
+  assert.equal(match('GET /shop;x'), 'GET |/shop');
+  assert.equal(match('GET /base/x;y'), 'GET /base|/x');
+  assert.equal(match('POST /shop;x'), '405 GET');
 });
 
 test('names of object members are names like any other', () => {

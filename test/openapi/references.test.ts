@@ -106,6 +106,17 @@ describe('a $ref to another file of the folder', () => {
     }
   });
 
+  it('may not hide a separator in a name, or be no name at all', async (t) => {
+    for (const reference of ['a%2fb.yaml', 'parts/%2Fb.yaml#/item', 'a%zz.yaml', 'a%00.yaml']) {
+      const error = await refusal(t, {
+        'a.json': openapi({ paths: { '/a': { $ref: reference } } }),
+      });
+      assert.match(error.message, /^api_definitions\/a\.json:15: /, reference);
+      assert.ok(error.message.includes(reference), error.message);
+      assert.match(error.message, /percent-encod/);
+    }
+  });
+
   it('must lead to a file that is there', async (t) => {
     const error = await refusal(t, {
       'a.json': openapi({ paths: { '/a': { $ref: 'nothing.yaml#/item' } } }),

@@ -187,6 +187,36 @@ export default startup;
     }
   });
 
+  it('refuses imports that only the running gateway could resolve, with their place', async (t) => {
+    const parent = emptyFolder(t);
+    const cases: [string, string][] = [
+      [`const name: string = 'somewhere';\nconst x = await import(name);`, 'import(...)'],
+      ['const x = 1;\nawait import(`not-${x}`);', 'import(...)'],
+      ['const x = 1;\nawait import(`not-there`);', 'import(...)'],
+      [`const x = ['a'];\nrequire(x[0]);`, 'require(...)'],
+      [`const x = 1;\nimport { createRequire as c } from 'node:module'; void c;`, 'createRequire'],
+      [
+        `const x = 1;\nprocess.getBuiltinModule('node:module')['createRequire'](import.meta.url);`,
+        'createRequire',
+      ],
+    ];
+    for (const [code, what] of cases) {
+      const helper = `${code}\nexport const y = () => void x;\n`.replace(/^/, '// @ts-nocheck\n');
+      await project(parent, {
+        'extensions/helper.ts': helper.includes('const x') ? helper : `${helper}const x = 1;\n`,
+        'extensions/startup_extension.ts': `import { y } from './helper.ts';\nexport default y;\n`,
+      });
+      const error = await refusal(parent);
+      assert.equal(error.code, 'ERR_EXTENSION', code);
+      assert.match(error.message, /^extensions\/helper\.ts:3: /);
+      assert.ok(error.message.includes(what), error.message);
+    }
+    await project(parent, {
+      'extensions/helper.ts': `export const y = async () => void (await import('node:fs'));\n`,
+    });
+    await build(parent);
+  });
+
   it('warns of TypeScript files that no extension imports', async (t) => {
     const parent = emptyFolder(t);
     await project(parent, { 'extensions/forgotten.ts': 'export const x = 1;\n' });

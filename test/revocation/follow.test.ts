@@ -135,6 +135,24 @@ describe('what is known of revocations', () => {
     await revocations.close();
   });
 
+  it('waits for the subscription to stand or fail, and not beyond the deadline', async () => {
+    const stands = puppet('stands', 'events');
+    const fails = puppet('fails', 'events');
+    const { revocations } = follow([puppet('store', 'list'), stands, fails]);
+    let over = false;
+    const subscribed = revocations.subscribed(60_000).then(() => (over = true));
+    stands.sink().complete();
+    await new Promise(setImmediate);
+    assert.equal(over, false, 'one of the two is still trying');
+    fails.break('no broker');
+    await subscribed;
+    await revocations.close();
+
+    const silent = follow([puppet('silent', 'events')]).revocations;
+    await silent.subscribed(1);
+    await silent.close();
+  });
+
   it('does not forget the failures of a source that comes up and breaks at once', async () => {
     const store = puppet('store', 'list');
     const { revocations } = follow([store]);

@@ -129,6 +129,38 @@ describe('event hub', () => {
         assert.deepEqual(following.sink.drops, []);
       }));
 
+  it('takes an answer in which no entry can be read for a failed read, not for an empty list', async () => {
+    const token = 'a-jti';
+    for (const body of [
+      [token],
+      [{ jti: token }],
+      { revokedJWTList: [token] },
+      [[{ jwt_signature: token }]],
+      [{ jwt_signature: '' }, null],
+    ])
+      await followAnswer({ body: JSON.stringify(body) }, async (following) => {
+        assert.match((await following.rejection()).message, /none of the \d entries could be read/);
+        assert.deepEqual(following.sink.completes, []);
+      });
+  });
+
+  it('holds an entry until the list was read twice more, whatever end it names', async () => {
+    const before = Date.now();
+    const later = before + 7_200_000;
+    const ends = [before - 300_000, String(before - 300_000), 5, later, 0, -1, 'soon', null];
+    await followAnswer(
+      { body: JSON.stringify(ends.map((end) => ({ jwt_signature: 'x', expiry_time: end }))) },
+      async (following) => {
+        await following.complete();
+        const { sink } = following;
+        const least = before + 2 * 60_000 + 60_000;
+        const held = sink.events.map(({ expiryTime }) => expiryTime);
+        for (const end of held.slice(0, 3)) assert.ok(Number(end) >= least && Number(end) < later);
+        assert.deepEqual(held.slice(3), [later, 0, -1, 'soon', undefined]);
+      },
+    );
+  });
+
   it('counts rules for whole clients and users by their reason', () =>
     followAnswer(
       {

@@ -3,12 +3,16 @@ import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Log } from '../../src/log.ts';
+import { systemClock } from '../../src/revocation/clock.ts';
+import { Follower } from '../../src/revocation/follow.ts';
+import { RevocationList } from '../../src/revocation/revocation-list.ts';
 import { createHttpClient } from '../../src/net/http-client.ts';
 import { StreamReader } from '../../src/sources/event-stream-reader.ts';
 import { createEventStreamSource } from '../../src/sources/event-stream.ts';
 import { startHttpServer } from '../support/http-server.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { startTcpRelay } from '../support/tcp-relay.ts';
+import { until } from '../support/until.ts';
 import { CollectingSink, Following, testSource, type OpenedSource } from './conformance.ts';
 import { startEventStreamServer, type EventStreamServer } from './event-stream-server.ts';
 
@@ -91,6 +95,38 @@ describe('event stream', { timeout: 60_000 }, () => {
       { digest, issuer: ISSUER, expiryTime: 1_900_000_000_000 },
       { token: 'jti-1', expiryTime: 1_900_000_000_001 },
     ]);
+  });
+
+  it('takes a snapshot in which nothing can be read for a failed one', async () => {
+    server.revoke({ jti: 'a' });
+    server.revoke({ token: 17 });
+    const first = follow();
+    assert.match((await first.rejection()).message, /none of the 2 revocations/);
+    assert.deepEqual(sink.completes, []);
+    server.revoke({ token: 'b' });
+    await follow().complete();
+    assert.deepEqual(server.asked, [undefined, undefined]);
+  });
+
+  it('after a break asks only for what is newer, when the gateway follows it', async () => {
+    const list = new RevocationList(systemClock, 60_000);
+    const follower = new Follower(opened.source, list, {
+      policy: { ttlUnit: 'auto', longestTokenLifeMs: 3_600_000 },
+      log: recordedLog(),
+      firstPauseMs: 10,
+    });
+    follower.start();
+    try {
+      server.revoke({ token: 'a' });
+      await until(() => follower.status.standing && list.size > 0, 'the first connection');
+      server.disconnect();
+      await until(() => server.asked.length === 2, 'the second connection');
+      server.revoke({ token: 'b' });
+      await until(() => follower.status.standing && follower.status.added === 2, 'what is newer');
+      assert.deepEqual(server.asked, [undefined, 'g-1-1']);
+    } finally {
+      await follower.close();
+    }
   });
 
   it('after a break asks only for what is newer', async () => {

@@ -84,6 +84,25 @@ describe('extension', { timeout: 30_000 }, () => {
       },
     ));
 
+  it('that added nothing usable has read nothing, also where it swallows that', async () => {
+    for (const swallow of [false, true])
+      await run(
+        async (sink, { signal }) => {
+          sink.add({ jti: 'a' } as unknown as RevocationEvent);
+          try {
+            sink.complete();
+          } catch (error) {
+            if (!swallow) throw error;
+          }
+          await untilAborted(signal);
+        },
+        async (following) => {
+          assert.match((await following.rejection()).message, /nothing of the 1 entries/);
+          assert.deepEqual(following.sink.completes, []);
+        },
+      );
+  });
+
   it('that returns before complete() has read nothing: the link is broken', () =>
     run(
       () => Promise.resolve(),

@@ -77,6 +77,12 @@ export async function startTcpRelay(targetPort: number): Promise<TcpRelay> {
         far.unpipe(near);
         near.pause();
         far.pause();
+        // Neither side hears of it when the other gives up.
+        for (const socket of [near, far])
+          socket
+            .removeAllListeners('close')
+            .removeAllListeners('error')
+            .on('error', () => undefined);
       }
     },
     close: stop,

@@ -68,6 +68,8 @@ describe('key stores', () => {
   for (const [name, alias] of [
     ['java.p12', 'gateway'],
     ['java-legacy.p12', 'gateway'],
+    // A secret key in it is passed over.
+    ['secret-key.p12', 'gateway'],
     ['java.jks', 'gateway'],
     ['openssl.p12', 'openssl'],
     ['openssl-legacy.p12', 'openssl'],
@@ -146,6 +148,7 @@ describe('key stores', () => {
     for (const name of [
       'java.p12',
       'java-legacy.p12',
+      'secret-key.p12',
       'java.jks',
       'rsa.jks',
       'openssl.p12',
@@ -285,7 +288,7 @@ describe('trust stores', () => {
   });
 
   test('of a key only its own certificate is trusted, not the authority in its chain', async () => {
-    for (const name of ['java.p12', 'java-legacy.p12', 'java.jks']) {
+    for (const name of ['java.p12', 'java-legacy.p12', 'java.jks', 'secret-key.p12']) {
       const store = await loadTrustStore(fixture(name), PASSWORD);
       assert.deepEqual([...store.byAlias.keys()].sort(), ['gateway', 'trusted stranger']);
       const authority = fingerprint(await fixtureText('authority.pem'));

@@ -137,6 +137,12 @@ test('--publish-etcd writes every revocation to etcd', async (t) => {
   assert.equal(await program.stop(), 0);
 });
 
+test('an IPv4 address that is written as IPv6 is listened on', async (t) => {
+  const home = temporaryFolder(t);
+  const { program } = await start(t, home, ['--host', '::ffff:127.0.0.1']);
+  assert.equal(await program.stop(), 0);
+});
+
 test('a start that is refused says why, and holds nothing open', async (t) => {
   const home = temporaryFolder(t);
   const weak = join(home, 'weak.json');

@@ -88,7 +88,7 @@ test('copies for a publisher that is no longer configured wait, and are said', a
   await until(() => back.accepted.length === 1, 'the copy');
 });
 
-test('copies about dead tokens are dropped', async (t) => {
+test('copies are dropped only when nobody can have the token any more, and not at its end', async (t) => {
   let now = Date.now();
   const publisher = fakePublisher('one');
   publisher.down = true;
@@ -98,12 +98,30 @@ test('copies about dead tokens are dropped', async (t) => {
     longestTokenLifeSeconds: 3600,
   });
   await revoke(first, 'short-lived');
-  now += 4_300_000;
+  const copies = (stateFile: string): unknown => {
+    const sql = new DatabaseSync(stateFile);
+    try {
+      return sql.prepare('SELECT count(*) AS n FROM outbox').get()?.['n'];
+    } finally {
+      sql.close();
+    }
+  };
+  now += 7_200_000;
   await first.service.upkeep();
   await first.close();
-  const sql = new DatabaseSync(first.stateFile);
-  t.after(() => sql.close());
-  assert.equal(sql.prepare('SELECT count(*) AS n FROM outbox').get()?.['n'], 0);
+  assert.equal(copies(first.stateFile), 1, 'its end alone drops nothing');
+  now += 700_000;
+  const back = fakePublisher('one');
+  back.down = true;
+  const second = await startService(t, {
+    now: () => now,
+    publishers: [back],
+    stateFile: first.stateFile,
+    longestTokenLifeSeconds: 3600,
+  });
+  await second.service.upkeep();
+  await second.close();
+  assert.equal(copies(first.stateFile), 0);
 });
 
 test('the text of an opaque token is on the disk only until its copies are delivered', async (t) => {

@@ -36,6 +36,12 @@ function jtiOf(jwt: string): string {
   return claims.jti;
 }
 
+/** Looks like a JWT; nobody signed it. */
+function jwtOf(claims: object): string {
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return `${part({ alg: 'RS256' })}.${part(claims)}.AAAA`;
+}
+
 async function revoke({ post }: Running, authorization: string, token: string): Promise<void> {
   const answer = await post('/oauth2/revoke', authorization, { token });
   assert.equal(answer.status, 200);
@@ -74,6 +80,7 @@ test('a client cannot revoke what is not its own: 200 without effect', async (t)
     opaque,
     'an-unknown-jti',
     'pco_unknown',
+    jwtOf({ iss: 'https://sts.test', jti: 'of-another-issuer' }),
     'a.b.c',
     '..',
     '😀',
@@ -104,6 +111,96 @@ test('a client marked revokeAny revokes others’ tokens, and unknown jtis for t
   assert.equal((await listed(running)).length, 3);
 });
 
+test('what is unknown here is revoked for the issuer that it names, or for every issuer', async (t) => {
+  const publisher = fakePublisher('one');
+  const running = await startService(t, { publishers: [publisher] });
+  const sts = 'https://sts.test';
+  await revoke(running, OPERATOR, jwtOf({ iss: sts, jti: 'named', exp: 1 }));
+  await revoke(running, OPERATOR, jwtOf({ jti: 'unnamed' }));
+  await revoke(running, OPERATOR, 'bare');
+  await revoke(running, OPERATOR, 'pco_bare');
+  await revoke(running, OPERATOR, jwtOf({ iss: sts }));
+  await until(() => publisher.accepted.length === 4, 'the copies');
+  assert.deepEqual(
+    publisher.accepted.map(({ token, issuer }) => [token, issuer]),
+    [
+      ['named', sts],
+      ['unnamed', undefined],
+      ['bare', undefined],
+      ['pco_bare', undefined],
+    ],
+  );
+  const least = Date.now() + 29 * 86_400_000;
+  const list = await listed(running);
+  assert.deepEqual(
+    list.map((entry) => entry.jwt_signature),
+    ['named', 'unnamed', 'bare'],
+  );
+  assert.ok(
+    list.every((entry) => entry.expiry_time > least),
+    'no end is taken from a claim',
+  );
+  const lines = running.log.lines.filter((line) => line.startsWith('WARN'));
+  assert.match(lines.join('\n'), /opaque token that is unknown here/);
+  assert.match(lines.join('\n'), /it has no jti/);
+  assert.ok(!lines.join('\n').includes('pco_bare'));
+});
+
+test('a jti that is revoked for two issuers is revoked for all, and one of another issuer does not touch ours', async (t) => {
+  const publisher = fakePublisher('one');
+  const running = await startService(t, { publishers: [publisher] });
+  const jwt = await running.token(ALICE);
+  await revoke(running, OPERATOR, jwtOf({ iss: 'https://sts.test', jti: jtiOf(jwt) }));
+  assert.ok(await running.active(jwt));
+  await revoke(running, ALICE, jwt);
+  assert.ok(!(await running.active(jwt)));
+  await revoke(running, ALICE, jwt);
+  await until(() => publisher.accepted.length === 2, 'the copies');
+  assert.deepEqual(
+    publisher.accepted.map(({ issuer }) => issuer),
+    ['https://sts.test', undefined],
+  );
+});
+
+test('white space around a token is no part of it', async (t) => {
+  const publisher = fakePublisher('one');
+  const running = await startService(t, { publishers: [publisher] });
+  const [jwt, opaque] = [await running.token(ALICE), await running.token(BOB)];
+  await revoke(running, ALICE, `${jwt}\n`);
+  await revoke(running, BOB, ` ${opaque}\t`);
+  await revoke(running, OPERATOR, ' unknown\r\n');
+  assert.ok(!(await running.active(jwt)));
+  assert.ok(!(await running.active(opaque)));
+  await until(() => publisher.accepted.length === 3, 'the copies');
+  assert.deepEqual(
+    publisher.accepted.map(({ token }) => token),
+    [jtiOf(jwt), opaque, 'unknown'],
+  );
+  assert.equal((await running.post('/oauth2/revoke', OPERATOR, { token: ' ' })).status, 400);
+});
+
+test('a clock that jumps ahead loses no revocation, no token and no undelivered copy', async (t) => {
+  const start = Date.now();
+  let wall = start;
+  const clock = { latest: () => Math.max(wall, start), earliest: () => Math.min(wall, start) };
+  const publisher = fakePublisher('one');
+  publisher.down = true;
+  const running = await startService(t, { now: () => wall, clock, publishers: [publisher] });
+  const [before, during] = [await running.token(ALICE), await running.token(ALICE)];
+  const live = await running.token(BOB);
+  await revoke(running, ALICE, before);
+  wall += 90 * 86_400_000;
+  await revoke(running, ALICE, during);
+  await running.service.upkeep();
+  const both = new Set([jtiOf(before), jtiOf(during)]);
+  assert.deepEqual(new Set((await listed(running)).map((entry) => entry.jwt_signature)), both);
+  wall = start;
+  assert.deepEqual(new Set((await listed(running)).map((entry) => entry.jwt_signature)), both);
+  assert.deepEqual([await running.active(before), await running.active(live)], [false, true]);
+  publisher.down = false;
+  await until(() => publisher.accepted.length === 2, 'the copies');
+});
+
 test('any jti comes out of the list as it went in', async (t) => {
   const running = await startService(t);
   const odd = [
@@ -112,7 +209,7 @@ test('any jti comes out of the list as it went in', async (t) => {
     '\0',
     'a\0b',
     '"\\',
-    '\r\n',
+    'a\r\nb',
     'é',
     'e\u0301',
     '../x',
@@ -120,7 +217,8 @@ test('any jti comes out of the list as it went in', async (t) => {
     '%41',
   ];
   const random = fc.sample(fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }), 60);
-  const jtis = new Set([...odd, ...random]);
+  // White space around it is taken for the hand that sent it.
+  const jtis = new Set([...odd, ...random].map((jti) => jti.trim()).filter((jti) => jti !== ''));
   await Promise.all([...jtis].map((jti) => revoke(running, OPERATOR, jti)));
   const list = await listed(running);
   assert.deepEqual(new Set(list.map(({ jwt_signature }) => jwt_signature)), jtis);

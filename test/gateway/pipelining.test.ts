@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import type { ServerResponse } from 'node:http';
+import { test, type TestContext } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { startHttpServer } from '../support/http-server.ts';
+import { until } from '../support/until.ts';
+import {
+  localCertificate,
+  openApi,
+  rawUpstream,
+  sendAll,
+  stage,
+  type Stage,
+  statusOf,
+  Wire,
+  wire,
+} from './stage.ts';
+
+const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`;
+const last = (path: string): string =>
+  `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`;
+
+/** The paths that were answered, in order: the upstream answers with the path. */
+function answered(text: string): string[] {
+  return text.match(/(?<=\r\n\r\n)\/[a-z0-9]+/g) ?? [];
+}
+
+/** A gateway before an upstream that keeps every request until it is let go. */
+async function held(t: TestContext): Promise<
+  Stage & {
+    readonly seen: string[];
+    readonly release: (head?: (response: ServerResponse) => void) => void;
+  }
+> {
+  const seen: string[] = [];
+  const waiting: ServerResponse[] = [];
+  const upstream = await startHttpServer((incoming, response) => {
+    incoming.resume();
+    seen.push(incoming.url ?? '');
+    response.setHeader('Connection', 'close');
+    waiting.push(response);
+  });
+  t.after(() => upstream.close());
+  const staged = await stage(t, { apis: [openApi(upstream.url)] });
+  return {
+    ...staged,
+    seen,
+    release: (head) => {
+      const response = waiting.shift();
+      if (response === undefined) throw new Error('nothing waits');
+      if (head === undefined) response.end(seen.at(-1));
+      else head(response);
+    },
+  };
+}
+
+test('requests of one connection are worked on in order, one at a time', async (t) => {
+  let together = 0;
+  let most = 0;
+  const upstream = await startHttpServer((incoming, response) => {
+    most = Math.max(most, ++together);
+    setImmediate(() => {
+      together--;
+      response.end(incoming.url);
+    });
+  });
+  t.after(() => upstream.close());
+  const { port } = await stage(t, { apis: [openApi(upstream.url)] });
+  const text = await sendAll(t, port, get('/1') + get('/2') + get('/3') + last('/4'));
+  assert.deepEqual(answered(text), ['/1', '/2', '/3', '/4']);
+  assert.equal(most, 1);
+  const paths = Array.from({ length: 300 }, (_, at) => `/${at}`);
+  const many = await sendAll(t, port, paths.map((path) => get(path)).join('') + last('/end'));
+  assert.deepEqual(answered(many), [...paths, '/end'], 'however many they are');
+});
+
+test('a client that sends many is read no further until some are answered', async (t) => {
+  const { port, seen, release } = await held(t);
+  const client = await wire(t, port);
+  const filler = 'x'.repeat(4_000);
+  const one = `GET /a HTTP/1.1\r\nHost: h\r\nX: ${filler}\r\n\r\n`;
+  const total = 4_000; // more than 16 MB: more than the buffers of both sockets take
+  client.send(one.repeat(total - 1) + last('/end'));
+  await until(() => seen.length === 1, 'the first is at the upstream');
+  let before = -1;
+  await until(() => {
+    const still = client.socket.writableLength === before && before > 0;
+    before = client.socket.writableLength;
+    return still;
+  }, 'the client cannot send any more');
+  assert.deepEqual(seen, ['/a'], 'one at a time');
+  const pump = setInterval(() => {
+    if (seen.length > done) {
+      done++;
+      release();
+    }
+  }, 0);
+  let done = 0;
+  t.after(() => clearInterval(pump));
+  await until(() => answered(client.text).length >= 60, 'it is read on');
+  client.socket.destroy();
+});
+
+test('pipelined bodies over TLS are all forwarded, in order', async (t) => {
+  const upstream = await startHttpServer((incoming, response) => {
+    let size = 0;
+    incoming.on('data', (chunk: Buffer) => (size += chunk.length));
+    incoming.on('end', () => response.end(size % 300 === 0 ? incoming.url : 'cut'));
+  });
+  t.after(() => upstream.close());
+  const tls = await localCertificate();
+  const { port } = await stage(t, {
+    apis: [openApi(upstream.url)],
+    listeners: [{ kind: 'https', host: '127.0.0.1', port: 0, tls }],
+  });
+  const socket = connectTls({ port, host: 'localhost', ca: tls.cert, ALPNProtocols: ['http/1.1'] });
+  t.after(() => socket.destroy());
+  const client = new Wire(socket);
+  const paths = Array.from({ length: 1_300 }, (_, at) => `/${at}`);
+  const post = (path: string): string =>
+    `POST ${path} HTTP/1.1\r\nHost: h\r\nContent-Length: 300\r\n\r\n${'x'.repeat(300)}`;
+  client.send(paths.map((path) => post(path)).join('') + last('/end'));
+  await until(() => socket.closed, 'all are answered', 20_000);
+  assert.deepEqual(answered(client.text), [...paths, '/end']);
+});
+
+test('a flood in one read is answered in part, and the connection closed', async (t) => {
+  const { port, log } = await stage(t, {});
+  const text = await sendAll(t, port, get('/health').repeat(1_500));
+  const count = text.match(/HTTP\/1\.1 200/g)?.length ?? 0;
+  assert.ok(count > 100 && count < 1_500, `${count}`);
+  assert.match(text.slice(-400), /\r\nConnection: close\r\n/);
+  assert.ok(log.lines.some((line) => line.includes('a pipelined request is dropped')));
+});
+
+const BEHIND: Readonly<Record<string, readonly [string, string]>> = {
+  'garbage behind a request': [get('/a'), '\x00\x01garbage\r\n\r\n'],
+  'a malformed request behind a good one': [get('/a'), 'GET /b HTTP/1.1\r\nX : y\r\n\r\n'],
+  'bytes behind Connection: close': [last('/a'), last('/b')],
+  'bytes behind an HTTP/1.0 request': ['GET /a HTTP/1.0\r\n\r\n', 'GET /b HTTP/1.0\r\n\r\n'],
+  'an unfinished request and FIN': [get('/a'), 'GET /b HTT'],
+};
+
+for (const [what, [good, bad]] of Object.entries(BEHIND)) {
+  test(`${what}: the good one is answered, then the connection is closed`, async (t) => {
+    const { port, seen, release, gateway } = await held(t);
+    const client = (await wire(t, port)).send(good + bad);
+    if (what.endsWith('FIN')) client.socket.end();
+    await until(() => seen.length === 1, 'the good one is at the upstream');
+    release();
+    const text = await client.closed();
+    assert.deepEqual(answered(text), ['/a']);
+    assert.match(text, /\r\nConnection: close\r\n/);
+    assert.equal(text.match(/HTTP\/1\.1/g)?.length, 1);
+    assert.equal(client.ending, 'clean');
+    await until(() => gateway.counters().active === 0, 'the request is over');
+    assert.deepEqual(gateway.counters().outcomes, { forwarded: 1 });
+    assert.deepEqual(seen, ['/a']);
+  });
+}
+
+test('garbage that comes when the head is out does not cost the rest of the answer', async (t) => {
+  const { port, seen, release } = await held(t);
+  const client = (await wire(t, port)).send(get('/a'));
+  await until(() => seen.length === 1, 'the request is at the upstream');
+  let finish = (): void => undefined;
+  release((response) => {
+    response.setHeader('Content-Length', 8);
+    response.write('half');
+    finish = () => response.end('rest');
+  });
+  await client.until(/half/);
+  client.send('\x00\x01garbage\r\n\r\n').send('more\r\n\r\n');
+  const { socket } = client;
+  await until(() => socket.writableLength === 0, 'the garbage is sent');
+  finish();
+  assert.match(await client.closed(), /halfrest$/);
+  assert.equal(client.ending, 'clean');
+});
+
+test('several good ones before garbage are all answered', async (t) => {
+  const { port, seen, release } = await held(t);
+  const client = (await wire(t, port)).send(`${get('/a')}${get('/b')}${get('/c')}\x00\r\n\r\n`);
+  for (let count = 1; count <= 3; count++) {
+    await until(() => seen.length === count, `request ${count}`);
+    release();
+  }
+  const text = await client.closed();
+  assert.deepEqual(answered(text), ['/a', '/b', '/c']);
+  assert.equal(text.match(/\r\nConnection: close\r\n/g)?.length, 1, 'the last');
+});
+
+test('requests that wait behind one that closes are not worked on', async (t) => {
+  const { port, seen, release, gateway } = await held(t);
+  const body = 'GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi';
+  const client = (await wire(t, port)).send(body + get('/second') + get('/third'));
+  await until(() => seen.length === 1, 'the first is at the upstream');
+  release();
+  assert.equal(statusOf(await client.closed()), 200);
+  await until(() => gateway.counters().active === 0, 'nothing is left');
+  assert.deepEqual(seen, ['/a']);
+});
+
+test('a client that leaves takes its waiting requests with it', async (t) => {
+  let seen = 0;
+  const upstream = await rawUpstream(t, (socket) => void socket.on('data', () => seen++));
+  const { port, gateway } = await stage(t, { apis: [openApi(upstream.url)] });
+  const client = (await wire(t, port)).send(get('/a').repeat(5));
+  await until(() => seen === 1, 'the first is at the upstream');
+  client.socket.resetAndDestroy();
+  await until(() => gateway.counters().active === 0, 'nothing is left');
+  assert.deepEqual(gateway.counters().outcomes, { aborted: 1 });
+  assert.equal(seen, 1);
+});

@@ -236,11 +236,18 @@ export class OperatorError extends Error {
   readonly file: string | undefined;
   /** 1-based line in `file`. */
   readonly line: number | undefined;
+  /** Where one error stands for several: each of them, its message with its place. `code`, `file` and `line` are the first one's then. */
+  readonly each: readonly { readonly code: OperatorErrorCode; readonly message: string }[] | undefined;
 
   constructor(
     code: OperatorErrorCode,
     message: string,
-    place: { file?: string; line?: number; cause?: unknown } = {},
+    place: {
+      file?: string;
+      line?: number;
+      cause?: unknown;
+      each?: NonNullable<OperatorError['each']>;
+    } = {},
   ) {
     const where =
       place.file === undefined
@@ -251,5 +258,6 @@ export class OperatorError extends Error {
     this.code = code;
     this.file = place.file;
     this.line = place.line;
+    this.each = place.each;
   }
 }

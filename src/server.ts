@@ -1,9 +1,16 @@
 import type { Artifact } from './artifact.ts';
 import { createAuthenticator, type Authenticator } from './auth/authenticate.ts';
-import type { IssuerOptions } from './auth/authenticator-options.ts';
+import type { AuthenticatorOptions, IssuerOptions } from './auth/authenticator-options.ts';
+import { IssuerKeyError } from './auth/issuer-certificate.ts';
 import type { IssuerConfig, MgwConfig } from './config/config.ts';
+import { OperatorError } from './errors.ts';
 import { createGateway } from './gateway/gateway.ts';
-import type { Bound, GatewayOptions, ListenerOptions } from './gateway/options.ts';
+import {
+  type Bound,
+  type GatewayOptions,
+  ListenError,
+  type ListenerOptions,
+} from './gateway/options.ts';
 import type { LogWriter } from './log-writer.ts';
 import { createHttpClient, type HttpClient, type HttpClientOptions } from './net/http-client.ts';
 import { type PlaceOf, withPlace } from './place.ts';
@@ -64,7 +71,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const gateway = createGateway(
       gatewayOptions(options, trust, authenticator, () => !draining && revocations.ready),
     );
-    const bound = await gateway.listen();
+    const bound = await withPlace(placeOf, listenKey, () => gateway.listen());
     closers.push(() => {
       draining = true;
       return gateway.close(config.server.drainTimeoutMs);
@@ -75,6 +82,16 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await close();
     throw error;
   }
+}
+
+/** Keys of the listeners' ports. */
+const PORT_KEYS = { http: 'httpPort', https: 'httpsPort', token: 'tokenListenerPort' } as const;
+
+/** The key that is to be changed when a listener cannot have its address. */
+function listenKey(refusal: OperatorError): string {
+  if (!(refusal instanceof ListenError)) return 'listenerConfig';
+  const wrongHost = refusal.reason === 'EADDRNOTAVAIL' || refusal.reason === 'ENOTFOUND';
+  return `listenerConfig.${wrongHost ? 'host' : PORT_KEYS[refusal.kind]}`;
 }
 
 /** What weakens the gateway is said at every start. */
@@ -160,10 +177,11 @@ async function startAuthenticator(
 ): Promise<Authenticator & { close(): Promise<void> }> {
   const { keyManager, tokenCache, auth } = config;
   const keySets = auth.issuers.flatMap(({ keys }) => (keys.kind === 'jwks' ? [keys] : []));
-  return createAuthenticator({
-    issuers: await Promise.all(
-      auth.issuers.map((issuer, i) => issuerOptions(issuer, i, trust, placeOf)),
-    ),
+  const issuers = await Promise.all(
+    auth.issuers.map((issuer, i) => issuerOptions(issuer, i, trust, placeOf)),
+  );
+  const options: AuthenticatorOptions = {
+    issuers,
     ...(keySets[0] === undefined
       ? {}
       : {
@@ -190,7 +208,20 @@ async function startAuthenticator(
     longestTokenLifeMs: config.revocation.longestTokenLifeMs,
     cache: tokenCache,
     now: () => revocations.now(),
-  });
+  };
+  // The configuration was checked; what is left to find out is whether a key is any good.
+  const keyOf = (refusal: OperatorError): string => {
+    if (!(refusal instanceof IssuerKeyError)) return 'jwtTokenConfig';
+    const index = auth.issuers.findIndex(({ issuer }) => issuer === refusal.issuer);
+    return issuerKey(auth.issuers[index], index);
+  };
+  return withPlace(placeOf, keyOf, () => createAuthenticator(options));
+}
+
+/** The key of the configuration that says where an issuer's keys are. */
+function issuerKey(issuer: IssuerConfig | undefined, index: number): string {
+  const keys = { jwks: 'jwksURL', alias: 'certificateAlias', pem: 'certificatePath' } as const;
+  return `jwtTokenConfig.${index}.${keys[issuer?.keys.kind ?? 'pem']}`;
 }
 
 async function issuerOptions(
@@ -202,10 +233,15 @@ async function issuerOptions(
   const { keys, algorithms, ...rules } = issuer;
   const common = { ...rules, ...(algorithms.length === 0 ? {} : { algorithms }) };
   if (keys.kind === 'jwks') return { ...common, keys: { kind: 'jwks', url: keys.url } };
-  const key = keys.kind === 'alias' ? 'certificateAlias' : 'certificatePath';
-  const pem = await withPlace(placeOf, `jwtTokenConfig.${index}.${key}`, () =>
-    keys.kind === 'alias' ? trust.certificate(keys.alias) : readPem(keys.path),
-  );
+  const pem = await withPlace(placeOf, issuerKey(issuer, index), async () => {
+    try {
+      return keys.kind === 'alias' ? trust.certificate(keys.alias) : await readPem(keys.path);
+    } catch (cause) {
+      if (!(cause instanceof OperatorError)) throw cause;
+      const message = `the key of issuer ${JSON.stringify(issuer.issuer)}: ${cause.message}`;
+      throw new OperatorError(cause.code, message, { cause });
+    }
+  });
   return { ...common, keys: { kind: 'certificate', pem } };
 }
 

@@ -4,6 +4,17 @@ import { OperatorError } from '../errors.ts';
 import { servedAlgorithms, weakness } from './jwk.ts';
 import type { KeyLookup, KeyRing, Renewal, VerificationKey } from './key-ring.ts';
 
+/** The configured key of an issuer cannot be used. */
+export class IssuerKeyError extends OperatorError {
+  readonly issuer: string;
+
+  constructor(issuer: string, why: string, cause: unknown) {
+    super('ERR_ISSUER_KEY', `the key of issuer ${JSON.stringify(issuer)} ${why}`, { cause });
+    this.name = 'IssuerKeyError';
+    this.issuer = issuer;
+  }
+}
+
 /**
  * The one key of an issuer that is configured by certificate (or bare public key). Which key is settled, so a token's `kid` and `x5t`
  * do not matter: WSO2 writes the alias or a hash of its own making there.
@@ -15,7 +26,7 @@ export class IssuerCertificate implements KeyRing {
   /**
    * @param pem certificate or public key
    * @param algorithms what the key serves; absent: its type's default
-   * @throws OperatorError `ERR_ISSUER_KEY`
+   * @throws IssuerKeyError
    */
   constructor(issuer: string, pem: string, algorithms?: readonly string[]) {
     this.#key = readPem(issuer, pem, algorithms);
@@ -41,10 +52,8 @@ export class IssuerCertificate implements KeyRing {
 }
 
 function readPem(issuer: string, pem: string, algorithms?: readonly string[]): VerificationKey {
-  const refuse = (why: string, cause?: unknown): OperatorError =>
-    new OperatorError('ERR_ISSUER_KEY', `the key of issuer ${JSON.stringify(issuer)} ${why}`, {
-      cause,
-    });
+  const refuse = (why: string, cause?: unknown): IssuerKeyError =>
+    new IssuerKeyError(issuer, why, cause);
   if (pem.includes('PRIVATE KEY')) throw refuse('is a private key');
   let key: KeyObject;
   let validity: Pick<VerificationKey, 'notBeforeMs' | 'notAfterMs'> = {};

@@ -1,6 +1,3 @@
-import { realpathSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-
 /** Everything a command touches of the terminal it runs in, so that a test can take its place. */
 export interface Io {
   /** Writes to standard output; the text brings its own line ends. */
@@ -28,15 +25,4 @@ const SGR = { bold: '1', 'bold green': '1;32', 'bold red': '1;31' } as const;
 /** `text` in a style, or as it is where colours are not welcome. */
 export function styled(io: Io, style: keyof typeof SGR, text: string): string {
   return io.colour ? `\u001B[${SGR[style]}m${text}\u001B[0m` : text;
-}
-
-/** True when the module with this address is the program that Node was started with, also through the link that npm makes in a bin folder. */
-export function isStarted(moduleUrl: string): boolean {
-  const [, script] = process.argv;
-  if (script === undefined) return false;
-  try {
-    return realpathSync(script) === fileURLToPath(moduleUrl);
-  } catch {
-    return false;
-  }
 }

@@ -42,6 +42,9 @@ export class ConfigError extends OperatorError {
     super(first.code, [text(first), ...others.map(withPlace)].join('\n'), {
       ...(first.place.file === undefined ? {} : { file: first.place.file }),
       ...(first.place.line === undefined ? {} : { line: first.place.line }),
+      ...(others.length === 0
+        ? {}
+        : { each: problems.map((one) => ({ code: one.code, message: withPlace(one) })) }),
     });
     this.name = 'ConfigError';
     this.problems = problems;

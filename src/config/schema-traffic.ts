@@ -83,7 +83,7 @@ export const TRAFFIC_SCHEMA = {
         default: '8192 B',
         min: '512 B',
         max: '1 MiB',
-        doc: 'Largest request head; a larger one is answered 431.',
+        doc: 'Most bytes of all header fields of a request; more are answered 431.',
       },
       maxEntityBodySize: {
         kind: 'size',

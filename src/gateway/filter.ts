@@ -1,4 +1,5 @@
 import type { Caller } from '../auth/caller.ts';
+import { GatewayFault } from '../errors.ts';
 import type { ExtensionFilter, FilterAnswer, FilterRequest } from '../extension.ts';
 import type { Exchange } from './exchange.ts';
 import type { Outgoing } from './forward.ts';
@@ -9,13 +10,24 @@ import type { HeaderPolicy } from './headers.ts';
  * The project's own filter (`extensions/extension_filter.ts`). Only used where there is one: without it no map is built.
  */
 
-/** Runs `filterRequest`; its changes to the headers are in `outgoing` afterwards. Rejects with what the extension throws. */
+/** An answer of the extension that HTTP allows. */
+interface CheckedAnswer {
+  readonly status: number;
+  /** Name and value, alternating. */
+  readonly fields: string[];
+  readonly body: string;
+}
+
+/**
+ * Runs `filterRequest`; its changes to the headers are in `outgoing` afterwards. Rejects with a GatewayFault `internalError` when the
+ * extension throws, and when what it made is nothing that HTTP allows: that is not the upstream's failure.
+ */
 export async function filterRequest(
   filter: ExtensionFilter,
   exchange: Exchange,
   outgoing: Outgoing,
   caller: Caller | undefined,
-): Promise<FilterAnswer | undefined> {
+): Promise<CheckedAnswer | undefined> {
   const headers = toMap(outgoing.headers, () => false);
   const request: FilterRequest = {
     method: exchange.method,
@@ -24,14 +36,19 @@ export async function filterRequest(
     requestId: exchange.id,
     subject: caller?.subject,
   };
-  const answer = await filter.filterRequest?.(request);
-  outgoing.headers = requestFields(headers, exchange.plane.policy);
-  return answer;
+  return blamed('filterRequest', async () => {
+    const answer = await filter.filterRequest?.(request);
+    if (answer !== undefined) return checkedAnswer(answer);
+    const fields = requestFields(headers, exchange.plane.policy);
+    checkFields(fields);
+    outgoing.headers = fields;
+    return undefined;
+  });
 }
 
 /**
  * Runs `filterResponse` on a head. `Set-Cookie` cannot be joined in one value: those of the upstream are not in the map and stay as they
- * are. Rejects with what the extension throws.
+ * are. Rejects as {@link filterRequest} does.
  * @param fields name and value, alternating
  */
 export async function filterHead(
@@ -42,23 +59,63 @@ export async function filterHead(
 ): Promise<{ readonly status: number; readonly fields: string[] }> {
   const headers = toMap(fields, (name) => FRAMING.has(name) || name === 'set-cookie');
   const response = { status, headers, requestId };
-  await filter.filterResponse?.(response);
-  if (!Number.isInteger(response.status) || response.status < 200 || response.status > 599) {
-    throw new Error(`filterResponse: ${response.status} is not the status of a final response`);
-  }
-  for (const name of FRAMING) headers.delete(name);
+  const own = await blamed('filterResponse', async () => {
+    await filter.filterResponse?.(response);
+    checkStatus(response.status);
+    const changed = [...headers].filter(([name]) => !FRAMING.has(String(name).toLowerCase())).flat();
+    checkFields(changed);
+    return changed;
+  });
   const kept = fields.filter((_, at) => {
     const name = (fields[at - (at % 2)] ?? '').toLowerCase();
     return FRAMING.has(name) || name === 'set-cookie';
   });
-  return { status: response.status, fields: [...[...headers].flat(), ...kept] };
+  return { status: response.status, fields: [...own, ...kept] };
 }
 
-/** The fields of an answer that an extension made: name and value, alternating. */
-export function answerFields(answer: FilterAnswer): string[] {
-  return Object.entries(answer.headers ?? {})
+/** Does a part of the extension's work; what goes wrong in it is said to be the extension's. */
+async function blamed<T>(part: keyof ExtensionFilter, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    const reason = cause instanceof Error ? `${cause.name}: ${cause.message}` : 'not an Error';
+    const detail = `extensions/extension_filter.ts: ${part}: ${reason}`;
+    throw new GatewayFault('internalError', detail, { cause });
+  }
+}
+
+/** An extension's types were checked when it was built, but its values may still be anything: it may use `any`. */
+function checkedAnswer(answer: FilterAnswer): CheckedAnswer {
+  if (typeof answer !== 'object' || (answer as unknown) === null)
+    throw new TypeError('it returned something else than an answer or undefined');
+  const { status, headers = {}, body = '' } = answer;
+  checkStatus(status);
+  if (typeof body !== 'string') throw new TypeError('the body of its answer is no string');
+  const fields = Object.entries(headers)
     .filter(([name]) => !FRAMING.has(name.toLowerCase()))
     .flat();
+  checkFields(fields);
+  return { status, fields, body };
+}
+
+function checkStatus(status: number): void {
+  if (!Number.isInteger(status) || status < 200 || status > 599)
+    throw new RangeError(`${String(status)} is not the status of a final response`);
+}
+
+/**
+ * RFC 9110 section 5: a token as the name, no control characters in the value. A value is not repeated in the message: it may be a secret.
+ * @param fields name and value, alternating
+ */
+function checkFields(fields: readonly unknown[]): void {
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = fields[index];
+    const value = fields[index + 1];
+    if (typeof name !== 'string' || !/^[\w!#$%&'*+.^`|~-]+$/.test(name))
+      throw new TypeError('it set a header with a name that HTTP does not allow');
+    if (typeof value !== 'string' || !/^[\t\x20-\x7e\x80-\xff]*$/.test(value))
+      throw new TypeError(`it set the header ${name} to a value that HTTP does not allow`);
+  }
 }
 
 /** Fields of a response that are not the extension's to set. */
@@ -84,7 +141,7 @@ function toMap(
 function requestFields(headers: ReadonlyMap<string, string>, policy: HeaderPolicy): string[] {
   const fields: string[] = [];
   for (const [name, value] of headers) {
-    const kind = policy.kinds.get(name.toLowerCase());
+    const kind = policy.kinds.get(String(name).toLowerCase());
     const kept = kind !== 'dropped' && kind !== 'expect' && kind !== 'connection';
     if (kept && kind !== 'host' && kind !== 'contentLength' && kind !== 'transferEncoding') {
       fields.push(name, value);

@@ -1,7 +1,7 @@
 import type { Caller } from '../auth/caller.ts';
 import { answerBuiltIn } from './built-in.ts';
 import type { Exchange } from './exchange.ts';
-import { answerFields, filterRequest } from './filter.ts';
+import { filterRequest } from './filter.ts';
 import { forward, type Outgoing, prepare } from './forward.ts';
 import { reject } from './reject.ts';
 import { readRequest } from './request.ts';
@@ -59,6 +59,6 @@ async function filtered(
   if (answer === undefined) {
     forward(exchange, outgoing, reject);
   } else {
-    exchange.answer(answer.status, answerFields(answer), answer.body ?? '', 'filtered');
+    exchange.answer(answer.status, answer.fields, answer.body, 'filtered');
   }
 }

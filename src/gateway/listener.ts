@@ -10,13 +10,13 @@ import {
 import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { GatewayFault, OperatorError } from '../errors.ts';
+import { GatewayFault } from '../errors.ts';
 import { plainAddress } from './client-address.ts';
 import { Connection } from './connection.ts';
 import type { DataPlane } from './data-plane.ts';
 import { Exchange, type Site } from './exchange.ts';
 import { handle } from './handle.ts';
-import type { Bound, ListenerOptions, Timeouts } from './options.ts';
+import { type Bound, ListenError, type ListenerOptions, type Timeouts } from './options.ts';
 import { parseFault, refuseConnection } from './refuse-connection.ts';
 import { reject } from './reject.ts';
 
@@ -67,15 +67,12 @@ export class Listener {
     this.#follow(this.#server as Server);
   }
 
-  /** @throws OperatorError `ERR_LISTEN` */
+  /** @throws ListenError */
   listen(): Promise<Bound> {
     const { kind, host, port } = this.#options;
     const server = this.#server as Server;
     return new Promise((resolve, fail) => {
-      const onError = (error: NodeJS.ErrnoException): void => {
-        const message = `${kind} listener: cannot listen on ${host}:${port} (${error.code ?? error.message})`;
-        fail(new OperatorError('ERR_LISTEN', message, { cause: error }));
-      };
+      const onError = (error: Error): void => fail(new ListenError(this.#options, error));
       server.once('error', onError);
       server.listen({ host, port }, () => {
         server.off('error', onError);

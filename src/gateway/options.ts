@@ -1,4 +1,5 @@
 import type { Authenticator } from '../auth/authenticate.ts';
+import { OperatorError } from '../errors.ts';
 import type { ExtensionFilter } from '../extension.ts';
 import type { Log } from '../log.ts';
 import type { HttpClientOptions } from '../net/http-client.ts';
@@ -29,6 +30,32 @@ export interface Bound {
   readonly host: string;
   readonly port: number;
 }
+
+/** A listener that cannot have its address. */
+export class ListenError extends OperatorError {
+  readonly kind: ListenerOptions['kind'];
+  /** What the system said: `EADDRINUSE`. */
+  readonly reason: string;
+
+  constructor({ kind, host, port }: ListenerOptions, cause: NodeJS.ErrnoException) {
+    const reason = cause.code ?? cause.message;
+    const remedy = LISTEN_REMEDIES[reason];
+    super(
+      'ERR_LISTEN',
+      `${kind} listener: cannot listen on ${host}:${port} (${reason})${remedy === undefined ? '' : `: ${remedy}`}`,
+      { cause },
+    );
+    this.name = 'ListenError';
+    this.kind = kind;
+    this.reason = reason;
+  }
+}
+
+const LISTEN_REMEDIES: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another program has this port. End it, or set another port',
+  EACCES: 'ports below 1024 need privileges. Set another port',
+  EADDRNOTAVAIL: 'this machine has no such address. Set one of its own, or 0.0.0.0 for all',
+};
 
 /** `[httpClients]` for the data plane: trust, deadlines and bounds of calls to upstreams and the key manager. */
 export interface UpstreamOptions extends HttpClientOptions {
@@ -111,7 +138,7 @@ export interface GatewayOptions {
 export interface Gateway {
   /**
    * Opens every listener, or none.
-   * @throws OperatorError `ERR_LISTEN` when an address cannot be had
+   * @throws ListenError when an address cannot be had
    */
   listen(): Promise<Bound[]>;
   /** Replaces all routes at once: requests that have begun keep theirs. Throws and keeps the old ones when the new ones are unusable. */

@@ -53,6 +53,7 @@ export class Problems {
     throw new OperatorError(
       first.code,
       `${errors.length} problems were found:\n${shown.join('\n')}`,
+      { each: errors },
     );
   }
 }

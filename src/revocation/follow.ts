@@ -143,17 +143,28 @@ export class Follower {
 
   #completed(): void {
     this.#lastProofMs = this.#clock.latest();
+    const first = !this.#completedOnce;
     this.#completedOnce = true;
     this.#markTried();
     if (this.#standing) return;
     this.#standing = true;
     this.#standingSince = performance.now();
-    if (this.#failures > 0)
-      this.#options.log.info(
-        LOG_KEY,
-        `Source ${this.#source.name} is followed again after ${this.#failures} failed attempt${this.#failures === 1 ? '' : 's'}`,
-      );
+    if (first || this.#failures > 0) this.#options.log.info(LOG_KEY, this.#standingLine(first));
     this.#options.onComplete?.();
+  }
+
+  #standingLine(first: boolean): string {
+    const { name, kind } = this.#source;
+    const again = first ? '' : ' again';
+    const after =
+      this.#failures === 0
+        ? ''
+        : ` after ${this.#failures} failed attempt${this.#failures === 1 ? '' : 's'}`;
+    const entries =
+      first && kind === 'list'
+        ? `, ${this.#added} ${this.#added === 1 ? 'entry' : 'entries'} so far`
+        : '';
+    return `Source ${name} is followed${again}${after}${entries}`;
   }
 
   #add(event: RevocationEvent): void {

@@ -12,6 +12,7 @@ const SPARE_MARGIN_MS = 60_000;
 /** The token check allows for the skew three times at most: in `exp`, in `iat`, and in the longest life between them. */
 const SKEWS = 3;
 const SWEEP_EVERY_MS = 1_000;
+const LOG_KEY = 'TokenRevocation';
 
 /** A source with what it may say. */
 export interface FollowedSource {
@@ -39,6 +40,7 @@ export class Revocations {
   readonly #followers: readonly Follower[];
   readonly #decisive: readonly Follower[];
   readonly #whenUnknown: 'deny' | 'allow';
+  readonly #log: Log;
   #known: boolean;
   #sweeper: NodeJS.Timeout | undefined;
 
@@ -46,6 +48,7 @@ export class Revocations {
     const clock = options.clock ?? systemClock;
     this.#list = new RevocationList(clock, SKEWS * options.clockSkewMs + SPARE_MARGIN_MS);
     this.#whenUnknown = options.whenUnknown;
+    this.#log = options.log;
     this.#followers = options.sources.map(
       ({ source, policy }) =>
         new Follower(source, this.#list, {
@@ -125,6 +128,8 @@ export class Revocations {
 
   #completed(source: RevocationSource): void {
     if (source.kind === 'events') this.rereadStores();
-    this.#known ||= this.#decisive.every(({ status }) => status.completedOnce);
+    if (this.#known || !this.#decisive.every(({ status }) => status.completedOnce)) return;
+    this.#known = true;
+    this.#log.info(LOG_KEY, 'Revocations are known: calls to secured operations are served');
   }
 }

@@ -88,7 +88,7 @@ export interface Settings {
  * How long, in milliseconds, what has ended is still kept and listed: a gateway whose clock is behind, or which allows for skew, still
  * takes the token, and must still find it revoked.
  */
-export const CLOCK_GRACE_MS = 600_000;
+const CLOCK_GRACE_MS = 600_000;
 
 /** What ended before this, epoch milliseconds, needs no revocation any more. A clock that jumps ahead does not move it. */
 export function deadBefore({ clock }: Pick<Settings, 'clock'>): number {

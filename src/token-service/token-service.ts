@@ -72,14 +72,15 @@ export function createTokenService(options: TokenServiceOptions): TokenService {
   let events: EventStream | undefined;
   let timer: NodeJS.Timeout | undefined;
 
-  const open = async (listener: Listener, port: number): Promise<number> => {
+  const open = async (listener: Listener, port: number, option: string): Promise<number> => {
     const { server } = listener;
     server.listen(port, settings.host);
     try {
       await once(server, 'listening');
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new OperatorError('ERR_TOKEN_SERVICE_LISTEN', reason, { cause: error });
+      const message = `${reason}. Choose another port with ${option}, or another address with --host`;
+      throw new OperatorError('ERR_TOKEN_SERVICE_LISTEN', message, { cause: error });
     }
     listeners.push(listener);
     server.on('error', (error) => log.error('TokenService', `listener: ${error.message}`));
@@ -134,7 +135,7 @@ export function createTokenService(options: TokenServiceOptions): TokenService {
       const main = makeListener();
       outbox = new Outbox(database, settings.publishers, settings.outboxRetryMs, log);
       const keys = await SigningKeys.open(database, settings, options);
-      const port = await open(main, settings.port);
+      const port = await open(main, settings.port, '--port');
       const issuer = options.issuer ?? `https://localhost:${port}/oauth2/token`;
       state = {
         settings,
@@ -152,7 +153,7 @@ export function createTokenService(options: TokenServiceOptions): TokenService {
       if (options.apimPort !== undefined) {
         const apim = makeListener();
         apim.server.on('request', route(apimRoutes(state), log));
-        apimPort = await open(apim, options.apimPort);
+        apimPort = await open(apim, options.apimPort, '--apim-port');
       }
       outbox.start();
       timer = setInterval(() => {

@@ -56,7 +56,14 @@ for (const [what, config, line, key, reason] of [
     '[[jwtTokenConfig]]\nissuer = "a"\njwksURL = "https://localhost:1/x"\n[[jwtTokenConfig]]\nissuer = "b"\ncertificatePath = "none.pem"',
     6,
     'jwtTokenConfig.1.certificatePath',
-    /none\.pem: cannot be read: ENOENT/,
+    /the key of issuer "b": .*none\.pem: cannot be read: ENOENT \[ERR_KEY_STORE\]$/,
+  ],
+  [
+    "an issuer's certificate that is none",
+    '[[jwtTokenConfig]]\nissuer = "a"\njwksURL = "https://localhost:1/x"\n[[jwtTokenConfig]]\nissuer = "b"\ncertificatePath = "garbage.p12"',
+    6,
+    'jwtTokenConfig.1.certificatePath',
+    /the key of issuer "b" cannot be read as a PEM certificate or public key \[ERR_ISSUER_KEY\]$/,
   ],
   [
     'a broker URL that cannot be used',

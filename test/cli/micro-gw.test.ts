@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Io } from '../../src/cli/io.ts';
-import { main } from '../../src/cli/micro-gw.ts';
+import { main } from '../../src/cli/micro-gw-command.ts';
 import { PETS, emptyFolder, write } from '../project/project-folder.ts';
 
 interface Outcome {

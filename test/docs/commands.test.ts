@@ -1,22 +1,18 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
-import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
-import { plainEnvironment, ROOT } from '../support/checkout.ts';
-import {
-  GATEWAY,
-  INVALID_CREDENTIALS,
-  MICRO_GW,
-  PETS,
-  temporaryFolder,
-} from '../support/product.ts';
+import { test } from 'node:test';
+import { ROOT } from '../support/checkout.ts';
+import { INVALID_CREDENTIALS } from '../support/product.ts';
 import { codeBlocks, pages, readPage } from './markdown.ts';
+import { place } from './place.ts';
 import { runSteps, steps, type Step } from './shell.ts';
 
 /** Pages whose every `sh` block is run, in order: by whom. */
 const RUN_WHOLE: Readonly<Record<string, string>> = {
   'docs/petstore-walkthrough.md': 'test/docs/petstore-walkthrough.test.ts',
+  'docs/project.md': 'test/docs/project.test.ts',
 };
 
 /**
@@ -34,7 +30,10 @@ const RUN_ELSEWHERE: Readonly<Record<string, readonly [file: string, text: strin
 
 /** How the `sh` blocks begin that this file runs. */
 const RUN_HERE = {
-  use: '(umask 077; echo',
+  use: '# The service that the gateway stands in front of.',
+  useToken: 'CA=${MGW_HOME',
+  useRevoked: 'curl -s --cacert $CA -u shop',
+  useEnd: 'kill $(jobs -p)',
   revoke: 'SECRET=$(node',
   redisProject: 'micro-gw init shop',
   redisRevoke: 'redis-cli XADD',
@@ -94,25 +93,6 @@ test('whoever is said to run a command does', () => {
     assert.ok(readFileSync(join(ROOT, file), 'utf8').includes(text), `${command}: not in ${file}`);
 });
 
-/** A folder to work in, a home of its own, and `micro-gw` and `gateway` on the path. */
-async function place(t: TestContext) {
-  const scratch = await temporaryFolder(t, 'commands');
-  const [cwd, home, bin] = ['work', 'home', 'bin'].map((name) => join(scratch, name)) as [
-    string,
-    string,
-    string,
-  ];
-  for (const folder of [cwd, home, bin]) await mkdir(folder);
-  for (const [name, program] of [
-    ['micro-gw', MICRO_GW],
-    ['gateway', GATEWAY],
-  ] as const)
-    await writeFile(join(bin, name), `#!/bin/sh\nexec node '${program}' "$@"\n`, { mode: 0o755 });
-  const plain = await plainEnvironment(home);
-  const env = { ...plain, PATH: `${bin}:${plain['PATH']}`, CHECKOUT: ROOT };
-  return { cwd, scratch, env };
-}
-
 /** The block of a page that begins so. */
 function block(page: string, start: string): Step {
   const found = steps(page).filter(({ commands }) => commands.startsWith(start));
@@ -131,24 +111,13 @@ const UNTIL_200 = 'curl -s --retry 60 --retry-delay 1 --retry-all-errors -f -o /
 
 test('what the README shows ends in a token that is good, and rejected once it is revoked', async (t) => {
   const { cwd, scratch, env } = await place(t);
-  const ask = 'curl -s --cacert ~/.portcullis/security/local-ca.pem -u shop:shop-1f0c';
-  await runSteps(
-    t,
-    [
-      added('node $CHECKOUT/tools/petstore-backend.ts > petstore.log 2>&1 &\n'),
-      block('README.md', RUN_HERE.use),
-      added(`${UNTIL_200} http://localhost:9090/ready\n`),
-      added(
-        `TOKEN=$(${ask} -d grant_type=client_credentials https://localhost:9443/oauth2/token | node -p 'JSON.parse(fs.readFileSync(0)).access_token')
-call() { curl -s -H "Authorization: Bearer $TOKEN" 'http://localhost:9090${PETS}'; }
-call\n`,
-        '[{"id":1,...}]\n',
-      ),
-      added(`${ask} -d token=$TOKEN https://localhost:9443/oauth2/revoke\n`, '\n'),
-      added('until call | grep 900901; do sleep 0.1; done\n', `${INVALID_CREDENTIALS}\n`),
-    ],
-    { cwd, scratch, env, isolated: true },
-  );
+  // Nothing but what is written there: whoever types it in gets the same.
+  const written = [RUN_HERE.use, RUN_HERE.useToken, RUN_HERE.useRevoked, RUN_HERE.useEnd];
+  const run = written.map((start) => block('README.md', start));
+  assert.match(run[1]?.expected ?? '', /^HTTP\/2 200\n/);
+  assert.match(run[2]?.expected ?? '', /^HTTP\/2 401\n/);
+  assert.ok(run[2]?.expected?.endsWith(`${INVALID_CREDENTIALS}\n`));
+  await runSteps(t, run, { cwd, scratch, env, isolated: true });
 });
 
 test('the token service issues and revokes as docs/token-service.md says', async (t) => {

@@ -38,6 +38,14 @@ async function answers(
   return { answer: await sendAll(t, port, request), seen, log: log.lines };
 }
 
+/** The parts of the extension that ERROR lines name. */
+function blames(log: readonly string[]): string[] {
+  return log.flatMap((line) => {
+    const found = /^ERROR .* 500 internalError: extensions\/extension_filter\.ts: (\w+): /.exec(line);
+    return found?.[1] === undefined ? [] : [found[1]];
+  });
+}
+
 test('filterRequest sees the request as it goes upstream and changes its headers', async (t) => {
   let told: unknown;
   const { answer, seen } = await answers(t, {
@@ -90,13 +98,27 @@ test('an answer of filterRequest that HTTP does not allow is a 500', async (t) =
   });
   assert.match(framed.answer, /\r\nContent-Length: 4\r\n[^]*\r\n\r\nfour$/);
   assert.doesNotMatch(framed.answer, /chunked/);
-  for (const answer of [
-    { status: 99 },
-    { status: 200, headers: { 'X-Split': 'a\r\nX-Evil: 1' } },
-  ]) {
-    const refused = await answers(t, { filterRequest: () => answer });
+  for (const [answer, reason] of [
+    [{ status: 99 }, '99 is not the status of a final response'],
+    [{ status: 100 }, '100 is not the status of a final response'],
+    [{ status: '200' }, '200 is not the status of a final response'],
+    [null, 'it returned something else than an answer or undefined'],
+    [{ status: 200, body: 7 }, 'the body of its answer is no string'],
+    [
+      { status: 200, headers: { 'X-Split': 'a\r\nX-Evil: 1' } },
+      'it set the header X-Split to a value that HTTP does not allow',
+    ],
+    [
+      { status: 200, headers: { 'X-Evil: 1\r\nX': 'a' } },
+      'it set a header with a name that HTTP does not allow',
+    ],
+  ] as const) {
+    const refused = await answers(t, { filterRequest: () => answer as unknown as undefined });
     assert.equal(statusOf(refused.answer), 500);
     assert.ok(!refused.answer.includes('X-Evil'));
+    assert.deepEqual(blames(refused.log), ['filterRequest'], reason);
+    assert.ok(refused.log.some((line) => line.includes(reason)), reason);
+    assert.deepEqual(refused.seen, []);
   }
 });
 
@@ -143,7 +165,8 @@ test('an extension that throws is a 500 and an ERROR in the log', async (t) => {
   });
   assert.equal(statusOf(inRequest.answer), 500);
   assert.deepEqual(inRequest.seen, []);
-  assert.ok(inRequest.log.some((line) => line.startsWith('ERROR') && line.includes('boom')));
+  assert.deepEqual(blames(inRequest.log), ['filterRequest']);
+  assert.ok(inRequest.log.some((line) => line.includes('Error: boom')));
   const inResponse = await answers(t, {
     filterResponse() {
       throw new Error('boom');
@@ -151,23 +174,45 @@ test('an extension that throws is a 500 and an ERROR in the log', async (t) => {
   });
   assert.equal(statusOf(inResponse.answer), 500);
   assert.match(inResponse.answer, /"code":500/, 'and not the body of the upstream');
-  assert.ok(inResponse.log.some((line) => line.startsWith('ERROR') && line.includes('boom')));
+  assert.deepEqual(blames(inResponse.log), ['filterResponse']);
+  assert.ok(inResponse.log.some((line) => line.includes('Error: boom')));
 });
 
-test('a header that HTTP does not allow is not sent, in either direction', async (t) => {
-  const up = await answers(t, {
+for (const [name, value, reason] of [
+  ['x-split', 'a\r\nX-Evil: 1', 'it set the header x-split to a value'],
+  ['x-secret', 's3cret\u{1f600}', 'it set the header x-secret to a value'],
+  ['x-number', 7, 'it set the header x-number to a value'],
+  ['X-Evil: 1\r\nx', 'a', 'it set a header with a name'],
+  ['', 'a', 'it set a header with a name'],
+] as const)
+  test(`the header ${JSON.stringify(name)} as ${JSON.stringify(value)} is a 500 that blames the extension, in either direction`, async (t) => {
+    const change = ({ headers }: { readonly headers: Map<string, string> }): undefined => {
+      headers.set(name, value as string);
+      return undefined;
+    };
+    for (const part of ['filterRequest', 'filterResponse'] as const) {
+      const { answer, seen, log } = await answers(t, { [part]: change });
+      assert.equal(statusOf(answer), 500);
+      assert.match(answer, /"code":500/);
+      assert.doesNotMatch(answer, /X-Evil|s3cret/);
+      if (part === 'filterRequest') assert.deepEqual(seen, []);
+      assert.deepEqual(blames(log), [part]);
+      assert.ok(log.some((line) => line.includes(`TypeError: ${reason} that HTTP does not allow`)));
+      assert.ok(!log.some((line) => line.includes('s3cret')));
+    }
+  });
+
+test('the values that HTTP allows pass, Latin-1 and tab among them', async (t) => {
+  const { answer, seen } = await answers(t, {
     filterRequest({ headers }) {
-      headers.set('x-split', 'a\r\nX-Evil: 1');
+      headers.set('X-Name', 'J\u00f6rg\tK');
       return undefined;
     },
-  });
-  assert.equal(statusOf(up.answer), 502);
-  assert.deepEqual(up.seen, []);
-  const down = await answers(t, {
     filterResponse({ headers }) {
-      headers.set('x-split', 'a\r\nX-Evil: 1');
+      headers.set('x-empty', '');
     },
   });
-  assert.equal(statusOf(down.answer), 500);
-  assert.ok(!down.answer.includes('X-Evil'));
+  assert.equal(statusOf(answer), 200);
+  assert.ok(seen.some((field) => /^x-name: J.*rg\tK$/i.test(field)));
+  assert.match(answer, /\r\nx-empty: ?\r\n/);
 });

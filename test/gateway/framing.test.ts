@@ -294,10 +294,12 @@ function bytesOf({ uri, method, version, headers }: Case): Buffer {
 }
 
 test('requests of the desync corpus: severe refused, ambiguous never passed on as they are, compliant served', async (t) => {
+  const cases = corpus();
+  if (cases === undefined) return t.skip('no vectors');
   const { port, seen } = await watched(t);
   const refused: string[] = [];
   const counts = { Compliant: 0, Acceptable: 0, Ambiguous: 0, Severe: 0 };
-  for (const one of corpus() ?? []) {
+  for (const one of cases) {
     seen.length = 0;
     const { tier } = one.expected;
     const { status, closing } = await ask(t, port, bytesOf(one));

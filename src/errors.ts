@@ -237,7 +237,9 @@ export class OperatorError extends Error {
   /** 1-based line in `file`. */
   readonly line: number | undefined;
   /** Where one error stands for several: each of them, its message with its place. `code`, `file` and `line` are the first one's then. */
-  readonly each: readonly { readonly code: OperatorErrorCode; readonly message: string }[] | undefined;
+  readonly each:
+    | readonly { readonly code: OperatorErrorCode; readonly message: string }[]
+    | undefined;
 
   constructor(
     code: OperatorErrorCode,

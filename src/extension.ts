@@ -42,7 +42,7 @@ export type StartupExtension = (context: {
   readonly signal: AbortSignal;
 }) => void | Promise<void>;
 
-/** A request on its way to the upstream, after authentication. */
+/** A request on its way to the upstream: one that passed authentication, or whose operation needs none. */
 export interface FilterRequest {
   readonly method: string;
   /** Path and query, as they will be matched and forwarded. */
@@ -54,7 +54,7 @@ export interface FilterRequest {
   readonly subject: string | undefined;
 }
 
-/** The head of a response on its way to the client. */
+/** The head of a response on its way to the client: the upstream's, the filter's own answer, or one of the gateway's own faults. */
 export interface FilterResponse {
   status: number;
   /** Names in lower case; may be changed. */
@@ -71,10 +71,13 @@ export interface FilterAnswer {
 
 /** Default export of `extensions/extension_filter.ts`. Both parts are optional; without them it costs nothing. */
 export interface ExtensionFilter {
-  /** Called for every authenticated request before it is forwarded; an answer ends it there. */
+  /**
+   * Called for every request that passed authentication or needs none, before it is forwarded; an answer ends it there. What HTTP does not
+   * allow in the headers is answered with 500, and so is an error thrown here.
+   */
   filterRequest?(
     request: FilterRequest,
   ): FilterAnswer | undefined | Promise<FilterAnswer | undefined>;
-  /** Called with every response head, the gateway's own faults included. */
+  /** Called with every response head before it is sent, the gateway's own faults included. Its errors are answered with 500. */
   filterResponse?(response: FilterResponse): void | Promise<void>;
 }

@@ -1,6 +1,8 @@
 /**
  * `npm run demo`: the story of one revoked token, told with the real programs and nothing to install: token service, petstore backend,
  * `micro-gw init`, `micro-gw build`, `gateway`. `-- --once` tells it and exits: 0, or 1 with the step that failed.
+ *
+ * However it ends (SIGINT, SIGTERM, SIGHUP, nobody reading its output, the death of whoever started it), its programs end and its folder goes.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,6 +17,9 @@ import { startPetstoreBackend, type PetstoreBackend } from './petstore-backend.t
 const root = join(import.meta.dirname, '..');
 const PET_PATH = '/petstore/v1/pet/findByStatus?status=available';
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' };
+const USAGE = 'Usage: npm run demo [-- --once]\n\n  --once  tell the story and exit';
+/** How often it is looked whether whoever started this is still there, milliseconds. */
+const PARENT_CHECK_MS = 500;
 /** How long the gateway may take to hear of the revocation before the demo calls it a failure, milliseconds. */
 const REVOCATION_DEADLINE_MS = 5_000;
 
@@ -78,8 +83,26 @@ async function choosePorts(): Promise<Record<PortName, number>> {
 
 let step = 0;
 let stepName = '';
+let over = false;
+
+/** Resolves when the demo is to end before it would by itself; no further step begins then. */
+function untilInterrupted(): Promise<void> {
+  return new Promise((resolve) => {
+    const end = (): void => {
+      over = true;
+      resolve();
+    };
+    // For good, not once: the second Ctrl-C of an impatient hand must not cut the clearing up short.
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, end);
+    // A closed pipe or terminal. Without a listener the process would die of it.
+    for (const stream of [process.stdout, process.stderr]) stream.on('error', end);
+    const parent = process.ppid;
+    setInterval(() => process.ppid !== parent && end(), PARENT_CHECK_MS).unref();
+  });
+}
 
 function begin(name: string): void {
+  if (over) throw new StepFailed('interrupted');
   step++;
   stepName = name;
   say(`\n[${step}] ${name}`);
@@ -376,6 +399,8 @@ Try it yourself; this token is new and works:
 
     curl -i --cacert ${ca} -u ${client.id}:${client.secret} -d "token=$TOKEN" ${tokenService}/oauth2/revoke
 
+Run the first one again: 401. And another token:
+
     curl -i --cacert ${ca} -u ${client.id}:${client.secret} -d grant_type=client_credentials ${tokenService}/oauth2/token
 
 Ctrl-C ends everything.`);
@@ -388,30 +413,42 @@ async function endAll(stage: Stage): Promise<void> {
   rmSync(stage.folder, { recursive: true, force: true });
 }
 
-async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { once: { type: 'boolean', default: false } } });
-  say('Building Portcullis (npm run build) ...');
-  execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' });
+/** Whether to exit after the story; undefined when that is not what was typed. */
+function readArguments(): { readonly once: boolean } | undefined {
+  try {
+    return parseArgs({ options: { once: { type: 'boolean', default: false } } }).values;
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}\n`);
+    return undefined;
+  }
+}
 
-  const interrupted = new Promise<void>((resolve) => {
-    process.once('SIGINT', resolve);
-    process.once('SIGTERM', resolve);
-  });
-  const stage: Stage = {
-    folder: mkdtempSync(join(tmpdir(), 'portcullis-demo-')),
-    ports: await choosePorts(),
-    programs: [],
-  };
+async function main(): Promise<number> {
+  const typed = readArguments();
+  if (typed === undefined) return 1;
+  const interrupted = untilInterrupted();
+  say('Building Portcullis (npm run build) ...');
+  try {
+    execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' });
+  } catch {
+    say('The build failed.');
+    return 1;
+  }
+
+  const ports = await choosePorts();
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-demo-'));
+  const stage: Stage = { folder, ports, programs: [] };
   try {
     const invite = await Promise.race([tell(stage), interrupted.then(() => undefined)]);
     if (invite === undefined) return 1;
     say('\nThe story is told.');
-    if (values.once) return 0;
+    if (typed.once) return 0;
     await invite();
     await interrupted;
     say('\nEnding.');
     return 0;
   } catch (error) {
+    if (over) return 1;
     say(
       `\nStep ${step} failed: ${stepName}\n${error instanceof Error ? error.message : String(error)}`,
     );

@@ -93,4 +93,7 @@ const child = spawn(
 // A terminal sends Ctrl-C to the child too; whoever signals only this process means the child.
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 process.on('SIGINT', () => {});
+// npm that is ended alone does not always pass it on: the child must not stay behind.
+const parent = process.ppid;
+setInterval(() => process.ppid !== parent && child.kill('SIGTERM'), 500).unref();
 child.on('exit', (code, signal) => process.exit(signal === null ? code : 1));

@@ -10,7 +10,6 @@ export class IssuerKeyError extends OperatorError {
 
   constructor(issuer: string, why: string, cause: unknown) {
     super('ERR_ISSUER_KEY', `the key of issuer ${JSON.stringify(issuer)} ${why}`, { cause });
-    this.name = 'IssuerKeyError';
     this.issuer = issuer;
   }
 }

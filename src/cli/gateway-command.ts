@@ -39,8 +39,18 @@ export async function main(
     io.out(USAGE);
     return 0;
   }
-  if (path === undefined || more.length > 0 || path.startsWith('-')) {
-    io.err(path === undefined ? USAGE : `gateway: not understood: ${more[0] ?? path}\n${USAGE}`);
+  if (path === undefined) {
+    io.err(USAGE);
+    return 1;
+  }
+  const mistyped = separated(argv);
+  if (mistyped !== undefined) {
+    io.err(complaint('gateway', mistyped));
+    return 1;
+  }
+  if (more.length > 0 || path.startsWith('-')) {
+    const message = `not understood: ${more[0] ?? path}`;
+    io.err(`${complaint('gateway', new OperatorError('ERR_USAGE', message))}${USAGE}`);
     return 1;
   }
   try {
@@ -52,6 +62,18 @@ export async function main(
       io.err(`gateway: Internal error.\n${error instanceof Error ? error.stack : String(error)}\n`);
     return 1;
   }
+}
+
+/** The refusal of `--section.key value`, which says how to write it. A value that may be a password is not repeated. */
+function separated(argv: readonly string[]): OperatorError | undefined {
+  const at = argv.findIndex((word) => /^--[^=.]+\.[^=]+$/.test(word));
+  const [flag, value] = argv.slice(at, at + 2);
+  if (at === -1 || flag === undefined) return undefined;
+  const shown =
+    value === undefined || value.startsWith('--') || /pass|secret|credential|url|key/i.test(flag)
+      ? '...'
+      : value;
+  return new OperatorError('ERR_CONFIG_FLAG', `write ${flag}=${shown}, with an equals sign`);
 }
 
 async function run(

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import type { ParseArgsConfig } from 'node:util';
 import { OperatorError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
 import { VERSION } from '../version.ts';
 import { complaint } from './complaint.ts';
 import { HELP } from './help.ts';
@@ -40,7 +41,8 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (command !== undefined) return await command(rest, io, verbose);
     const instead = Object.hasOwn(NOT_BUILT, name) ? NOT_BUILT[name] : undefined;
-    if (instead === undefined) throw usage(`Unknown command '${name}'`);
+    if (instead === undefined)
+      throw usage(`Unknown command '${name}'${didYouMean(name, Object.keys(COMMANDS))}`);
     throw new OperatorError(
       'ERR_NOT_BUILT_YET',
       `The command '${name}' is not built yet. ${instead}`,
@@ -58,7 +60,8 @@ function complain(error: unknown, command: string | undefined, verbose: boolean,
   if (error instanceof OperatorError && error.code !== 'ERR_INTERNAL') {
     io.err(complaint('micro-gw', error));
     if (error.code === 'ERR_USAGE') {
-      const topic = command !== undefined && HELP.has(command) ? ` ${command}` : '';
+      const topic =
+        command !== undefined && command !== 'help' && HELP.has(command) ? ` ${command}` : '';
       io.err(`Run 'micro-gw help${topic}' for usage.\n`);
     }
   } else {
@@ -87,7 +90,10 @@ async function init(words: string[], io: Io): Promise<number> {
   const apiDefinition = values['api-definition'];
   const deploymentConfig = values['deployment-config'];
   const headers = headerFields(values.headers, values.values);
-  if (insecure) io.err('micro-gw: [WARN] certificates are not checked for this download (-k)\n');
+  if (insecure && apiDefinition !== undefined)
+    io.err(
+      'micro-gw: [WARN] -k: the server is not checked: make sure that the definition is the right one\n',
+    );
   await initProject({
     parent: io.cwd,
     name,
@@ -97,7 +103,9 @@ async function init(words: string[], io: Io): Promise<number> {
     download: { headers, insecure },
   });
   io.out(`Project '${name}' is initialized successfully.\n\n`);
-  io.out(`(Use "micro-gw build ${name}" after copying the api definitions)\n`);
+  io.out(
+    `(Use "micro-gw build ${name}" ${apiDefinition === undefined ? 'after copying the api definitions' : 'to build it'})\n`,
+  );
   return 0;
 }
 
@@ -166,9 +174,21 @@ function version(words: string[], io: Io): Promise<number> {
 function help(words: string[], io: Io): Promise<number> {
   const topic = words[0] ?? 'micro-gw';
   const text = HELP.get(topic);
-  if (text === undefined) throw usage(`unknown help topic \`${topic}\``);
+  if (text === undefined) {
+    const topics = [...HELP.keys()].slice(1);
+    const meant = didYouMean(topic, topics);
+    throw usage(
+      `unknown help topic \`${topic}\`${meant === '' ? '.' : meant} There is help on ${topics.join(', ')}`,
+    );
+  }
   io.out(text);
   return Promise.resolve(0);
+}
+
+/** What is added to a message about a word that was most likely mistyped. */
+function didYouMean(word: string, known: readonly string[]): string {
+  const meant = nearest(word, known);
+  return meant === undefined ? '' : `: did you mean '${meant}'?`;
 }
 
 function usage(message: string, cause?: unknown): OperatorError {

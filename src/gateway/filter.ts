@@ -62,7 +62,7 @@ export async function filterHead(
   const own = await blamed('filterResponse', async () => {
     await filter.filterResponse?.(response);
     checkStatus(response.status);
-    const changed = [...headers].filter(([name]) => !FRAMING.has(String(name).toLowerCase())).flat();
+    const changed = [...headers].filter(([name]) => !FRAMING.has(name.toLowerCase())).flat();
     checkFields(changed);
     return changed;
   });
@@ -141,7 +141,7 @@ function toMap(
 function requestFields(headers: ReadonlyMap<string, string>, policy: HeaderPolicy): string[] {
   const fields: string[] = [];
   for (const [name, value] of headers) {
-    const kind = policy.kinds.get(String(name).toLowerCase());
+    const kind = policy.kinds.get(name.toLowerCase());
     const kept = kind !== 'dropped' && kind !== 'expect' && kind !== 'connection';
     if (kept && kind !== 'host' && kind !== 'contentLength' && kind !== 'transferEncoding') {
       fields.push(name, value);

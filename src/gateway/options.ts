@@ -45,7 +45,6 @@ export class ListenError extends OperatorError {
       `${kind} listener: cannot listen on ${host}:${port} (${reason})${remedy === undefined ? '' : `: ${remedy}`}`,
       { cause },
     );
-    this.name = 'ListenError';
     this.kind = kind;
     this.reason = reason;
   }

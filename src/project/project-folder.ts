@@ -2,12 +2,13 @@ import { lstat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { ExtensionName } from '../artifact.ts';
 import { OperatorError } from '../errors.ts';
+import { installedTypes } from './installed-types.ts';
 import {
   EXTENSION_FILTER,
   STARTUP_EXTENSION,
   TOKEN_REVOCATION_EXTENSION,
 } from './templates/extensions.ts';
-import { DEPLOYMENT_CONFIG, POLICIES, TSCONFIG } from './templates/settings.ts';
+import { DEPLOYMENT_CONFIG, POLICIES, tsconfig } from './templates/settings.ts';
 
 export const API_DEFINITIONS = 'api_definitions';
 export const DEPLOYMENT_CONFIG_FILE = 'conf/deployment-config.toml';
@@ -52,7 +53,7 @@ export const PROJECT_FILES: ReadonlyMap<string, string> = new Map([
   ['interceptors/.keep', ''],
   ['lib/.keep', ''],
   [POLICIES_FILE, POLICIES],
-  ['tsconfig.json', TSCONFIG],
+  ['tsconfig.json', tsconfig(installedTypes())],
 ]);
 
 /**

@@ -3,9 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { OperatorError } from '../errors.ts';
 import type { Problems } from '../openapi/problems.ts';
+import { installedTypes } from './installed-types.ts';
 import type { ExtensionFile } from './project-folder.ts';
 
 /** Milliseconds for one run of the compiler. */
@@ -51,10 +51,7 @@ export async function checkTypes(
 
 /** The same settings as the project's tsconfig.json (templates/settings.ts), which is for editors and may be anything. */
 function settings(project: string): object {
-  const require = createRequire(import.meta.url);
-  const ownTypes = dirname(dirname(require.resolve('@types/node/package.json')));
-  const here = fileURLToPath(import.meta.url);
-  const types = here.endsWith('.ts') ? '../index.ts' : '../index.d.ts';
+  const { portcullis, typeRoot } = installedTypes();
   return {
     compilerOptions: {
       target: 'es2023',
@@ -63,8 +60,8 @@ function settings(project: string): object {
       moduleResolution: 'bundler',
       types: ['node'],
       // The project's own version of Node's types wins: its packages refer to it.
-      typeRoots: [join(project, 'node_modules/@types'), ownTypes],
-      paths: { portcullis: [join(dirname(here), types)] },
+      typeRoots: [join(project, 'node_modules/@types'), typeRoot],
+      paths: { portcullis: [portcullis] },
       strict: true,
       isolatedModules: true,
       allowImportingTsExtensions: true,

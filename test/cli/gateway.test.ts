@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
@@ -102,6 +104,71 @@ for (const [what, config, line, key, reason] of [
     assert.match(said, reason);
     assert.equal(output.includes(SECRET), false);
   });
+
+test('several problems are said one a line, each with file, line and code', async (t) => {
+  const { code, output, conf } = await refusal(
+    t,
+    '[listenerConfig]\nhttpProt = 1\nhttpsPort = "x"\n',
+    ['--b7a.log.level=LOUD'],
+  );
+  assert.equal(code, 1, output);
+  const [first, ...lines] = output.trimEnd().split('\n');
+  assert.equal(first, 'gateway: 3 problems were found:');
+  assert.equal(lines.length, 3, output);
+  for (const [index, place, error] of [
+    [0, `${conf}:2: `, 'ERR_CONFIG_UNKNOWN_KEY'],
+    [1, `${conf}:3: `, 'ERR_CONFIG_WRONG_TYPE'],
+    [2, '--b7a.log.level: ', 'ERR_CONFIG_BAD_VALUE'],
+  ] as const) {
+    assert.ok(lines[index]?.startsWith(`  ${place}`), output);
+    assert.ok(lines[index]?.endsWith(` [${error}]`), output);
+  }
+});
+
+for (const [flags, said] of [
+  [['--b7a.log.level', 'DEBUG'], 'write --b7a.log.level=DEBUG, with an equals sign'],
+  [
+    ['--listenerConfig.keyStorePassword', SECRET],
+    'write --listenerConfig.keyStorePassword=..., with an equals sign',
+  ],
+  [['--b7a.log.level', '--b7a.log.format=json'], 'write --b7a.log.level=..., with an equals sign'],
+  [['--b7a.log.level'], 'write --b7a.log.level=..., with an equals sign'],
+] as const)
+  test(`${flags.join(' ')} is answered with how to write it`, async (t) => {
+    const { code, output } = await refusal(t, '', flags);
+    assert.deepEqual([code, output], [1, `gateway: ${said} [ERR_CONFIG_FLAG]\n`]);
+  });
+
+test('a word too many is refused with the usage', async (t) => {
+  const { code, output } = await refusal(t, '', ['more']);
+  assert.equal(code, 1);
+  assert.match(output, /^gateway: not understood: more \[ERR_USAGE\]\nUse: gateway /);
+});
+
+test('a port that is taken is refused with the key of its listener and a remedy', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1');
+  t.after(() => other.close());
+  await once(other, 'listening');
+  const { port } = other.address() as AddressInfo;
+  const free =
+    '[listenerConfig]\nhost = "127.0.0.1"\nhttpPort = 0\nhttpsPort = 0\ntokenListenerPort = 0\n';
+  for (const [key, kind, line] of [
+    ['httpPort', 'http', 3],
+    ['httpsPort', 'https', 4],
+    ['tokenListenerPort', 'token', 5],
+  ] as const) {
+    const { code, output, conf } = await refusal(t, free.replace(`${key} = 0`, `${key} = ${port}`));
+    assert.equal(code, 1, output);
+    const listener = `${kind} listener: cannot listen on 127.0.0.1:${port} (EADDRINUSE)`;
+    const remedy = 'another program has this port. End it, or set another port [ERR_LISTEN]';
+    assert.ok(
+      output.endsWith(
+        `gateway: ${conf}:${line}: \`listenerConfig.${key}\`: ${listener}: ${remedy}\n`,
+      ),
+      output,
+    );
+  }
+});
 
 test('a flag is named in place of file and line; at DEBUG the configuration is in the log, without its passwords', async (t) => {
   const { output } = await refusal(

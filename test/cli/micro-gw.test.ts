@@ -37,9 +37,18 @@ describe('micro-gw init and build', () => {
     write(cwd, { 'pets.yaml': PETS });
     assert.deepEqual(await run(cwd, 'init petstore -a pets.yaml'), {
       code: 0,
-      out: `Project 'petstore' is initialized successfully.\n\n(Use "micro-gw build petstore" after copying the api definitions)\n`,
+      out: `Project 'petstore' is initialized successfully.\n\n(Use "micro-gw build petstore" to build it)\n`,
       err: '',
     });
+    assert.deepEqual(await run(cwd, 'init empty'), {
+      code: 0,
+      out: `Project 'empty' is initialized successfully.\n\n(Use "micro-gw build empty" after copying the api definitions)\n`,
+      err: '',
+    });
+    assert.match(
+      (await run(cwd, 'init unchecked -k -a https://127.0.0.1:1/pets.yaml')).err,
+      /^micro-gw: \[WARN\] -k: .*not checked.*\nmicro-gw: .* cannot be fetched: .* \[ERR_DOWNLOAD\]\n$/,
+    );
     const { code, out, err } = await run(cwd, 'build petstore/');
     const target = join(cwd, 'petstore/target/petstore.mjs');
     assert.deepEqual([code, err], [0, '']);
@@ -70,13 +79,30 @@ describe('micro-gw init and build', () => {
     assert.deepEqual(await run(cwd, 'build petstore'), {
       code: 1,
       out: 'Generating sources... [ERROR]\n\nBUILD FAILED\n',
-      err: 'micro-gw: api_definitions/pets.yaml:9: x-wso2-cors (CORS) is not built yet. Remove it from the definition.\n',
+      err: 'micro-gw: api_definitions/pets.yaml:9: x-wso2-cors (CORS) is not built yet. Remove it from the definition. [ERR_NOT_BUILT_YET]\n',
     });
     assert.deepEqual(await run(cwd, 'build nothing'), {
       code: 1,
       out: '\nBUILD FAILED\n',
-      err: 'micro-gw: Project nothing does not exist.\n',
+      err: 'micro-gw: Project nothing does not exist. [ERR_PROJECT]\n',
     });
+  });
+
+  it('say every problem on a line of its own, with place and code', async (t) => {
+    const cwd = emptyFolder(t);
+    write(cwd, { 'pets.yaml': `${PETS}x-wso2-cors: {}\n` });
+    await run(cwd, 'init petstore -a pets.yaml');
+    write(cwd, { 'petstore/policies.yaml': 'a: [' });
+    const { code, err } = await run(cwd, 'build petstore');
+    assert.equal(code, 1);
+    const [first, ...lines] = err.trimEnd().split('\n');
+    assert.equal(first, 'micro-gw: 2 problems were found:');
+    assert.equal(lines.length, 2);
+    assert.match(
+      lines[0] ?? '',
+      /^ {2}api_definitions\/pets\.yaml:9: x-wso2-cors .* \[ERR_NOT_BUILT_YET\]$/,
+    );
+    assert.match(lines[1] ?? '', /^ {2}policies\.yaml:1: .* \[ERR_PROJECT\]$/);
   });
 
   it('refuse what is not built yet by name', async (t) => {
@@ -99,8 +125,10 @@ describe('micro-gw says how it is called', () => {
     const cwd = emptyFolder(t);
     const cases: [string, string, string][] = [
       ['', 'Command not specified', ''],
-      ['start', "Unknown command 'start'", ''],
-      ['constructor', "Unknown command 'constructor'", ''],
+      ['start', "Unknown command 'start' [ERR_USAGE]\n", ''],
+      ['constructor', "Unknown command 'constructor' [ERR_USAGE]\n", ''],
+      ['biuld pets', "Unknown command 'biuld': did you mean 'build'? [ERR_USAGE]\n", ''],
+      ['INIT pets', "Unknown command 'INIT': did you mean 'init'? [ERR_USAGE]\n", ''],
       ['init', 'Project name is not given', ' init'],
       ['init a b', "Unexpected argument 'b'", ' init'],
       ['init ../a -f', "'../a' is not a project name", ' init'],
@@ -121,7 +149,16 @@ describe('micro-gw says how it is called', () => {
       ['build', 'Project name is not given', ' build'],
       ['build a --nope', "Unknown option '--nope'", ' build'],
       ['version x --y', "Unknown option '--y'", ' version'],
-      ['help nope', 'unknown help topic `nope`', ' help'],
+      [
+        'help nope',
+        'unknown help topic `nope`. There is help on init, build, token-service, version, help [ERR_USAGE]\n',
+        '',
+      ],
+      [
+        'help buidl',
+        "unknown help topic `buidl`: did you mean 'build'? There is help on init, ",
+        '',
+      ],
     ];
     for (const [line, message, topic] of cases) {
       const { code, err } = await run(cwd, line);
@@ -155,7 +192,10 @@ describe('micro-gw says how it is called', () => {
     const verbose = await run(cwd, 'version --verbose');
     assert.match(verbose.err, /^micro-gw: \[verbose\] Portcullis /);
     const failed = await run(cwd, '--verbose build nothing');
-    assert.match(failed.err, /micro-gw: Project nothing does not exist\.\n.*\n +at /);
+    assert.match(
+      failed.err,
+      /micro-gw: Project nothing does not exist\. \[ERR_PROJECT\]\n.*\n +at /,
+    );
   });
 });
 

@@ -5,7 +5,7 @@ import { createServer } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { ROOT } from '../support/checkout.ts';
-import { INVALID_CREDENTIALS } from '../support/product.ts';
+import { INVALID_CREDENTIALS, temporaryFolder } from '../support/product.ts';
 import { startProgram, type Program } from '../support/program.ts';
 import { until } from '../support/until.ts';
 
@@ -13,11 +13,11 @@ const DEADLINE_MS = 120_000;
 
 /** `npm run demo`, in a session of its own, which is gone after the test. */
 function demo(t: TestContext, words: readonly string[] = [], env = {}): Program {
-  const program = startProgram('npm', ['run', 'demo', '--', ...words], {
-    cwd: ROOT,
-    env,
-    session: true,
-  });
+  return inSession(t, 'npm', ['run', 'demo', '--', ...words], env);
+}
+
+function inSession(t: TestContext, command: string, args: readonly string[], env = {}): Program {
+  const program = startProgram(command, args, { cwd: ROOT, env, session: true });
   t.after(() => {
     if (session(program.pid).length > 0) process.kill(-program.pid, 'SIGKILL');
   });
@@ -84,8 +84,17 @@ test('without --once it stays up with commands that work, and Ctrl-C ends everyt
     /works:\n\n([^]+?)\n\nCtrl-C ends everything\.\n/,
     DEADLINE_MS,
   );
-  const [token, call, revoke] = commands.trim().split(/\n+/);
-  const script = [token, call, revoke, `until ${call} | grep -F 'HTTP/2 401'; do :; done`, call];
+  const [token, call, revoke, another] = commands.match(/^ {4}\S.*$/gm) ?? [];
+  assert.match(commands, /oauth2\/revoke\n\nRun the first one again: 401\./);
+  assert.ok(another !== undefined);
+  const script = [
+    token,
+    call,
+    revoke,
+    `until ${call} | grep -F 'HTTP/2 401'; do :; done`,
+    another,
+    call,
+  ];
   const { stdout } = await promisify(execFile)('bash', ['-euc', script.join('\necho\n')], {
     timeout: DEADLINE_MS,
   });
@@ -97,4 +106,46 @@ test('without --once it stays up with commands that work, and Ctrl-C ends everyt
   await until(() => session(program.pid).length === 0, 'all of the demo has ended', 30_000);
   assert.match(program.output(), /\nEnding\.\n/);
   assert.ok(!existsSync(folderOf(program)));
+});
+
+test('an option that is mistyped is refused with the usage', async (t) => {
+  const program = demo(t, ['--onc']);
+  assert.equal(await program.ended(DEADLINE_MS), 1);
+  assert.match(program.output(), /--onc[^]*^Usage: npm run demo \[-- --once\]$/m);
+  assert.doesNotMatch(program.output(), /Building/);
+});
+
+/** Waits until nothing of a demo is left, neither programs nor files. */
+async function untilGone(program: Program, folder: string): Promise<void> {
+  await until(() => session(program.pid).length === 0, 'all of the demo has ended', 30_000);
+  const left = readdirSync(folder).filter((name) => name.startsWith('portcullis-demo-'));
+  assert.deepEqual(left, [], program.output());
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  test(`${signal} in the middle of the story, and again and again, ends everything`, async (t) => {
+    const folder = await temporaryFolder(t, 'demo');
+    const program = demo(t, [], { TMPDIR: folder });
+    await program.said(/portcullis-demo-/, DEADLINE_MS);
+    await until(() => {
+      if (session(program.pid).length > 0) process.kill(-program.pid, signal);
+      return session(program.pid).length === 0;
+    }, 'all of the demo has ended');
+    await untilGone(program, folder);
+  });
+
+test('the end of npm alone ends everything', async (t) => {
+  const folder = await temporaryFolder(t, 'demo');
+  const program = demo(t, [], { TMPDIR: folder });
+  await program.said(/Ctrl-C ends everything/, DEADLINE_MS);
+  process.kill(program.pid, 'SIGTERM');
+  await untilGone(program, folder);
+});
+
+test('a reader that leaves ends everything', async (t) => {
+  const folder = await temporaryFolder(t, 'demo');
+  const script = 'npm run demo | head -n 12 | tail -n 1';
+  const program = inSession(t, 'bash', ['-c', script], { TMPDIR: folder });
+  await program.ended(DEADLINE_MS);
+  await untilGone(program, folder);
 });

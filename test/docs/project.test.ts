@@ -115,6 +115,6 @@ test('every piece of micro-gw.conf that docs/project.md and docs/sources.md show
     const { config } = load(text, { env: { BROKER_PASSWORD: 'b', STORE_PASSWORD: 's' } });
     assert.ok(config.revocation.sources.length > 0, text);
     for (const source of config.revocation.sources)
-      if (source.kind === 'amqp') assert.deepEqual(parseJmsUrl(source.providerUrl).warnings, []);
+      if (source.type === 'amqp') assert.deepEqual(parseJmsUrl(source.url).warnings, []);
   }
 });

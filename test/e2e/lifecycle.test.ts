@@ -103,7 +103,7 @@ describe('a start that is refused ends with 1 and says why', () => {
     assert.match(
       output,
       new RegExp(
-        `gateway: https listener: cannot listen on 127\\.0\\.0\\.1:${port} \\(EADDRINUSE\\)`,
+        `gateway: --listenerConfig\\.httpsPort: \`listenerConfig\\.httpsPort\`: https listener: cannot listen on 127\\.0\\.0\\.1:${port} \\(EADDRINUSE\\): .* \\[ERR_LISTEN\\]`,
       ),
     );
     assert.equal((await send(`${first.http}/health`)).status, 200);

@@ -41,7 +41,9 @@ async function answers(
 /** The parts of the extension that ERROR lines name. */
 function blames(log: readonly string[]): string[] {
   return log.flatMap((line) => {
-    const found = /^ERROR .* 500 internalError: extensions\/extension_filter\.ts: (\w+): /.exec(line);
+    const found = /^ERROR .* 500 internalError: extensions\/extension_filter\.ts: (\w+): /.exec(
+      line,
+    );
     return found?.[1] === undefined ? [] : [found[1]];
   });
 }
@@ -117,7 +119,10 @@ test('an answer of filterRequest that HTTP does not allow is a 500', async (t) =
     assert.equal(statusOf(refused.answer), 500);
     assert.ok(!refused.answer.includes('X-Evil'));
     assert.deepEqual(blames(refused.log), ['filterRequest'], reason);
-    assert.ok(refused.log.some((line) => line.includes(reason)), reason);
+    assert.ok(
+      refused.log.some((line) => line.includes(reason)),
+      reason,
+    );
     assert.deepEqual(refused.seen, []);
   }
 });

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { TestContext } from 'node:test';
 import forge from 'node-forge';
@@ -18,6 +20,18 @@ import { PETS, emptyFolder, filesBelow, project, write } from './project-folder.
 function init(parent: string, more: Partial<InitOptions> = {}): Promise<void> {
   const download = { headers: {}, insecure: false };
   return initProject({ parent, name: 'petstore', force: false, download, ...more });
+}
+
+/** Runs the compiler on the project as it is. */
+function compile(dir: string): { code: number | null; said: string } {
+  const package_ = createRequire(import.meta.url).resolve('typescript/package.json');
+  const tsc = join(dirname(package_), 'bin', 'tsc');
+  const words = [tsc, '-p', dir, '--pretty', 'false'];
+  const { status, stdout, stderr } = spawnSync(process.execPath, words, {
+    cwd: dir,
+    encoding: 'utf8',
+  });
+  return { code: status, said: stdout + stderr };
 }
 
 const FILES = [
@@ -39,6 +53,25 @@ describe('initProject', () => {
     await init(parent);
     assert.deepEqual(filesBelow(join(parent, 'petstore')), FILES);
     assert.deepEqual(readdirSync(parent), ['petstore']);
+  });
+
+  it('whose extensions any TypeScript checks as the build does, with nothing installed', async (t) => {
+    const parent = emptyFolder(t);
+    await init(parent);
+    const dir = join(parent, 'petstore');
+    assert.deepEqual(compile(dir), { code: 0, said: '' });
+    write(dir, {
+      'extensions/startup_extension.ts': `import type { StartupExtension } from 'portcullis';
+const startup: StartupExtension = ({ log }) => log.info('A', process.env['A'] ?? 7);
+export default startup;
+`,
+    });
+    const { code, said } = compile(dir);
+    assert.notEqual(code, 0);
+    assert.match(
+      said,
+      /^extensions\/startup_extension\.ts\(2,\d+\): error TS2345: [^\n]*'string \| 7'[^\n]*\n {2}[^\n]*\n$/,
+    );
   });
 
   it('takes a definition and a deployment configuration along', async (t) => {

@@ -64,6 +64,11 @@ function follow(
   return { revocations, lines: log.lines };
 }
 
+/** The messages at INFO. */
+function infos(lines: readonly string[]): string[] {
+  return lines.flatMap((line) => line.split('INFO [TokenRevocation] [-] ')[1] ?? []);
+}
+
 describe('what is known of revocations', () => {
   it('is unknown until every store was read completely once; a known revocation is denied before', async () => {
     const store = puppet('store', 'list');
@@ -132,6 +137,33 @@ describe('what is known of revocations', () => {
     assert.equal(revocations.check(token('alive')), 'clear');
     assert.ok(lines.some((line) => /Source store is not followed: answered 500/.test(line)));
     assert.ok(lines.some((line) => /Source store is followed again after 1 failed/.test(line)));
+    await revocations.close();
+  });
+
+  it('says once that each source is followed, and once that revocations are known', async () => {
+    const store = puppet('store', 'list');
+    const broker = puppet('broker', 'events');
+    const { revocations, lines } = follow([store, broker]);
+    store.break('answered 500');
+    await until(() => store.follows === 2, 'store is followed again');
+    broker.sink().add({ token: 'of the topic' });
+    broker.sink().complete();
+    assert.deepEqual(infos(lines), ['Source broker is followed']);
+    store.sink().add({ token: 'dead' });
+    store.sink().add({ token: 'buried' });
+    store.sink().complete();
+    store.sink().complete();
+    broker.sink().complete();
+    assert.deepEqual(infos(lines).slice(1), [
+      'Source store is followed after 1 failed attempt, 2 entries so far',
+      'Revocations are known: calls to secured operations are served',
+    ]);
+    broker.break('connection closed');
+    await until(() => broker.follows === 2, 'broker is followed again');
+    broker.sink().complete();
+    assert.deepEqual(infos(lines).slice(3), [
+      'Source broker is followed again after 1 failed attempt',
+    ]);
     await revocations.close();
   });
 

@@ -154,7 +154,7 @@ test('a start that is refused says why, and holds nothing open', async (t) => {
   const refused: [string[], RegExp][] = [
     [['--clients', weak, '--host', '0.0.0.0'], /admin has a well-known password/],
     [['--clients', join(home, 'absent.json')], /absent\.json: cannot be read/],
-    [['--port', busy], /EADDRINUSE/],
+    [['--port', busy], /EADDRINUSE.*Choose another port with --port/],
     [['--port', '70000'], /--port must be a whole number up to 65535/],
     [['--ttl', '0'], /tokenLifeSeconds must be a whole number above zero/],
     [['--ttl', '60', '--longest-token-life', '30'], /longer than the longest token life/],

@@ -16,8 +16,8 @@ export default startup;
 export const EXTENSION_FILTER = `import type { ExtensionFilter } from 'portcullis';
 
 /**
- * Sees every authenticated request before it is forwarded, and every response head before it is sent. Both parts are optional; what is
- * not here costs nothing.
+ * Sees every request that passed authentication or needs none before it is forwarded, and every response head before it is sent, the
+ * gateway's own faults included. Both parts are optional; what is not here costs nothing.
  */
 const filter: ExtensionFilter = {
   // filterRequest(request) {

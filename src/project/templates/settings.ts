@@ -86,15 +86,26 @@ export const DEPLOYMENT_CONFIG = `# How the built project is deployed. Docker an
     enable = false
 `;
 
-/** For editors only: they find the types of \`portcullis\` when it is installed in the project or in a folder above it. */
-export const TSCONFIG = `{
-  // For your editor. \`micro-gw build\` checks the extensions with the same settings and the types of the Portcullis that runs it.
+/**
+ * For editors only. They find the types where this installation has them; on a machine where it lies elsewhere, in the project's
+ * node_modules or above it.
+ */
+export function tsconfig(types: {
+  readonly portcullis: string;
+  readonly typeRoot: string;
+}): string {
+  return `{
+  // For your editor, and for \`tsc -p .\`. \`micro-gw build\` does not read it: it checks the extensions with the same settings and the
+  // types of the Portcullis that runs it.
   "compilerOptions": {
     "target": "es2023",
     "lib": ["es2024", "esnext.disposable"],
     "module": "preserve",
     "moduleResolution": "bundler",
     "types": ["node"],
+    // Types of the Portcullis that made this project. Where it lies elsewhere, change both paths, or install portcullis and @types/node.
+    "paths": { "portcullis": [${JSON.stringify(types.portcullis)}] },
+    "typeRoots": ["./node_modules/@types", ${JSON.stringify(types.typeRoot)}],
     "strict": true,
     "isolatedModules": true,
     "allowImportingTsExtensions": true,
@@ -105,3 +116,4 @@ export const TSCONFIG = `{
   "include": ["extensions"]
 }
 `;
+}

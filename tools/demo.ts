@@ -6,11 +6,11 @@
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createHttpClient, type HttpAnswer, type HttpClient } from '../src/net/http-client.ts';
+import { freePort, isFree } from '../test/support/free-port.ts';
 import { startProgram, type Program } from '../test/support/program.ts';
 import { startPetstoreBackend, type PetstoreBackend } from './petstore-backend.ts';
 
@@ -53,26 +53,15 @@ function say(text = ''): void {
   process.stdout.write(`${text}\n`);
 }
 
-function listens(port: number): Promise<number | undefined> {
-  return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once('error', () => resolve(undefined));
-    probe.listen(port, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' ? address?.port : undefined));
-    });
-  });
-}
-
 /** The usual ports, or others where they are taken, which is said. */
 async function choosePorts(): Promise<Record<PortName, number>> {
   const chosen = { ...PREFERRED };
   const used = new Set<number>();
   for (const name of Object.keys(PREFERRED) as PortName[]) {
-    let port = await listens(PREFERRED[name]);
-    if (port === undefined) {
-      do port = await listens(0);
-      while (port === undefined || used.has(port));
+    let port = PREFERRED[name];
+    if (!(await isFree(port))) {
+      do port = await freePort();
+      while (used.has(port));
       say(`Port ${PREFERRED[name]} (${name}) is taken: using ${port}.`);
     }
     used.add(port);

@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts';
 import type { Revocation } from './revocation.ts';
 import type { TokenIdentity } from './token-identity.ts';
+import { classOfKey } from './token-key.ts';
 
 /** Entries looked at per step of the clean-up, so that it never holds a request up. */
 const SWEEP_STEP = 5_000;
@@ -13,6 +14,8 @@ export class RevocationList {
   readonly #ends = new Map<string, number>();
   readonly #clock: Clock;
   readonly #marginMs: number;
+  /** By class of key: 1 once the list has held one. Most lists hold one class, and a token has keys of six: the others cost no look-up. */
+  readonly #held = new Uint8Array(128);
   #cursor: Iterator<[string, number]> | undefined;
   #forgottenUntilMs = 0;
 
@@ -47,6 +50,7 @@ export class RevocationList {
   covers(token: TokenIdentity): boolean {
     let covered = false;
     for (const key of token.keys) {
+      if (this.#held[classOfKey(key)] === 0) continue;
       const end = this.#ends.get(key);
       if (end === undefined) continue;
       covered = true;
@@ -74,6 +78,8 @@ export class RevocationList {
 
   #prolong(key: string, endsAtMs: number): void {
     const end = this.#ends.get(key);
-    if (end === undefined || end < endsAtMs) this.#ends.set(key, endsAtMs);
+    if (end !== undefined && end >= endsAtMs) return;
+    this.#ends.set(key, endsAtMs);
+    this.#held[classOfKey(key)] = 1;
   }
 }

@@ -15,9 +15,21 @@ export function digestOf(text: string): string {
   return hash('sha256', text.isWellFormed() ? text : JSON.stringify(text), 'base64url');
 }
 
-/** Key for a value that was digested already: how opaque tokens travel on the event stream. */
+/** First letter of a key: its kind, in upper case where it holds for one issuer only. */
+const CLASS: Readonly<Record<TokenKeyKind, string>> = { id: 'i', signature: 's', input: 'n' };
+
+/**
+ * Key for a value that was digested already: how opaque tokens travel on the event stream. Begins with its class, so that a list can pass
+ * over the classes that it holds nothing of.
+ */
 export function keyOfDigest(kind: TokenKeyKind, issuer: string | null, digest: string): string {
-  return hash('sha256', JSON.stringify([kind, issuer, digest]), 'base64url');
+  const letter = issuer === null ? CLASS[kind] : CLASS[kind].toUpperCase();
+  return letter + hash('sha256', JSON.stringify([kind, issuer, digest]), 'base64url');
+}
+
+/** The class of a key as a small number below 128. */
+export function classOfKey(key: string): number {
+  return key.charCodeAt(0) & 127;
 }
 
 export function keyOfText(kind: TokenKeyKind, issuer: string | null, text: string): string {

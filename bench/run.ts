@@ -21,7 +21,7 @@ const TOKENS = 5_000;
 const REVOKED = 100_000;
 const CONNECTIONS = 64;
 /** Before the first round: every token verified once, every branch compiled. */
-const WARM_UP_SECONDS = 6;
+const WARM_UP_SECONDS = 10;
 const root = join(import.meta.dirname, '..');
 
 interface Target {
@@ -174,8 +174,8 @@ function version(command: string, args: readonly string[], pattern: RegExp): str
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      rounds: { type: 'string', default: '5' },
-      seconds: { type: 'string', default: '4' },
+      rounds: { type: 'string', default: '9' },
+      seconds: { type: 'string', default: '3' },
       'warm-up': { type: 'string', default: String(WARM_UP_SECONDS) },
       write: { type: 'boolean', default: false },
     },

@@ -113,10 +113,6 @@ export class Revocations {
     return this.#known || this.#whenUnknown === 'allow';
   }
 
-  get size(): number {
-    return this.#list.size;
-  }
-
   get sources(): readonly SourceStatus[] {
     return this.#followers.map(({ status }) => status);
   }

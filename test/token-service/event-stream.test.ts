@@ -85,11 +85,15 @@ async function follow(
   return following;
 }
 
-async function revokeMany({ post }: Running, names: readonly string[]): Promise<void> {
+/** In the order given: ids follow the order of the commits. */
+async function revokeInOrder({ post }: Running, names: readonly string[]): Promise<void> {
+  for (const token of names) await post('/oauth2/revoke', OPERATOR, { token });
+}
+
+/** Fifty at a time, in no particular order. */
+async function revokeMany(running: Running, names: readonly string[]): Promise<void> {
   for (let i = 0; i < names.length; i += 50) {
-    await Promise.all(
-      names.slice(i, i + 50).map((token) => post('/oauth2/revoke', OPERATOR, { token })),
-    );
+    await Promise.all(names.slice(i, i + 50).map((token) => revokeInOrder(running, [token])));
   }
 }
 
@@ -146,12 +150,12 @@ test('a reader gets a snapshot, then every revocation as it is committed', async
 
 test('a reader that comes back with its position gets only what is newer', async (t) => {
   const running = await startService(t);
-  await revokeMany(running, ['a', 'b']);
+  await revokeInOrder(running, ['a', 'b']);
   const before = await follow(t, running);
   await until(() => before.named('snapshot-end').length === 1, 'a snapshot');
   const position = before.named('revoked')[0]?.id ?? '';
   before.response.destroy();
-  await revokeMany(running, ['c']);
+  await revokeInOrder(running, ['c']);
   const back = await follow(t, running, { lastEventId: position });
   await until(() => back.named('replay-end').length === 1, 'the replay');
   assert.deepEqual(
@@ -159,7 +163,7 @@ test('a reader that comes back with its position gets only what is newer', async
     ['revoked', 'revoked', 'replay-end'],
   );
   assert.deepEqual(tokensIn(back.events), ['b', 'c']);
-  await revokeMany(running, ['d']);
+  await revokeInOrder(running, ['d']);
   await until(() => back.named('revoked').length === 3, 'the live event');
   assert.equal(back.events.at(-1)?.id, `${position.split('-')[0]}-4`);
 });
@@ -167,9 +171,9 @@ test('a reader that comes back with its position gets only what is newer', async
 test('a position that proves nothing here is answered with a whole snapshot', async (t) => {
   let now = Date.now();
   const running = await startService(t, { now: () => now, longestTokenLifeSeconds: 7200 });
-  await revokeMany(running, ['old-1', 'old-2']);
+  await revokeInOrder(running, ['old-1', 'old-2']);
   now += 3_600_000;
-  await revokeMany(running, ['new-1', 'new-2']);
+  await revokeInOrder(running, ['new-1', 'new-2']);
   const generation = (await follow(t, running).then(async (reader) => {
     await until(() => reader.named('snapshot-end').length === 1, 'a snapshot');
     return reader.events.at(-1)?.id;
@@ -225,7 +229,7 @@ test('every start is a new generation, so a state that was put back from a copy 
 
 test('a revocation that means every issuer names none', async (t) => {
   const running = await startService(t);
-  await revokeMany(running, ['unknown-jti', 'pco_unknown']);
+  await revokeInOrder(running, ['unknown-jti', 'pco_unknown']);
   const reader = await follow(t, running);
   await until(() => reader.named('snapshot-end').length === 1, 'a snapshot');
   const [jti, opaque] = reader.named('revoked').map(({ data }) => JSON.parse(data) as object);
@@ -241,7 +245,7 @@ test('a clock that jumps ahead takes no revocation off the stream', async (t) =>
   let wall = now;
   const clock = { latest: () => Math.max(wall, now), earliest: () => Math.min(wall, now) };
   const running = await startService(t, { now: () => wall, clock });
-  await revokeMany(running, ['a']);
+  await revokeInOrder(running, ['a']);
   wall += 90 * 86_400_000;
   await running.service.upkeep();
   const reader = await follow(t, running);
@@ -251,14 +255,14 @@ test('a clock that jumps ahead takes no revocation off the stream', async (t) =>
 
 test('heartbeats tell the newest position to readers that have it', async (t) => {
   const running = await startService(t, { heartbeatMs: 20 });
-  await revokeMany(running, ['a']);
+  await revokeInOrder(running, ['a']);
   const reader = await follow(t, running);
   await until(() => reader.named('heartbeat').length >= 2, 'heartbeats');
   const end = reader.named('snapshot-end')[0]?.id;
   assert.ok(end?.endsWith('-1'));
   assert.equal(reader.named('heartbeat')[0]?.data, JSON.stringify({ newest: end }));
   assert.equal(reader.named('heartbeat')[0]?.id, undefined, 'a heartbeat moves no position');
-  await revokeMany(running, ['b']);
+  await revokeInOrder(running, ['b']);
   await until(
     () => reader.named('heartbeat').some(({ data }) => data.includes('-2"')),
     'a later heartbeat',
@@ -322,7 +326,7 @@ test('a reader that takes nothing is cut off; the others and /revoke do not noti
   const stateFile = (
     await (async () => {
       const running = await startService(t);
-      await revokeMany(running, ['seed']);
+      await revokeInOrder(running, ['seed']);
       await running.close();
       return running;
     })()
@@ -342,7 +346,7 @@ test('a reader that takes nothing is cut off; the others and /revoke do not noti
     () => running.log.lines.some((line) => line.includes('too slow')),
     'the slow reader is cut off',
   );
-  await revokeMany(running, ['after']);
+  await revokeInOrder(running, ['after']);
   await until(() => tokensIn(quick.events.slice(-1)).includes('after'), 'the live event');
   assert.ok(!quick.ended);
   slow.response.resume();

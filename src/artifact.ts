@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { withinDeadline } from './deadline.ts';
 import { OperatorError } from './errors.ts';
 import type { ExtensionFilter, RevocationExtension, StartupExtension } from './extension.ts';
-import type { Api, Route } from './openapi/route.ts';
+import { type Api, type Route, WHEN_STALE } from './openapi/route.ts';
 import { VERSION } from './version.ts';
 
 /**
@@ -154,13 +154,14 @@ function isApi(value: unknown): value is Api {
 
 function isRoute(value: unknown): value is Route {
   if (!isPlain(value)) return false;
-  const { method, template, secured, scopes, production, sandbox } = value;
+  const { method, template, secured, scopes, production, sandbox, whenStale } = value;
   return (
     typeof method === 'string' &&
     typeof template === 'string' &&
     // Closed by default: anything but a boolean would be read as "open" somewhere.
     typeof secured === 'boolean' &&
-    [scopes, production, sandbox].every(isTextList)
+    [scopes, production, sandbox].every(isTextList) &&
+    (whenStale === undefined || WHEN_STALE.some((policy) => policy === whenStale))
   );
 }
 

@@ -1,6 +1,7 @@
 /**
  * Every error a client or an operator can meet, as literals. `docs/errors.md` repeats this catalogue and a test holds the two together.
- * Two families that never mix: a {@link GatewayFault} refuses one request, an {@link OperatorError} stops a command or a start.
+ * Three families that never mix: a {@link GatewayFault} refuses one request, an {@link ApiRefusal} one call of the operator's API, an
+ * {@link OperatorError} stops a command or a start.
  */
 
 interface FaultEntry {
@@ -64,6 +65,12 @@ export const FAULTS = {
     status: 417,
     message: 'Expectation Failed',
     description: 'The gateway knows no other expectation than 100-continue',
+  },
+  upgradeRequired: {
+    code: 426,
+    status: 426,
+    message: 'Upgrade Required',
+    description: 'The gateway knows version 13 of the WebSocket protocol only',
   },
   headersTooLarge: {
     code: 431,
@@ -175,6 +182,43 @@ export class GatewayFault extends Error {
   }
 }
 
+/** Why a call of the operator's API was refused: `code` in the answer, and its HTTP status. */
+export const API_REFUSALS = {
+  malformed_request: 400,
+  malformed_body: 400,
+  unknown_member: 400,
+  missing_value: 400,
+  invalid_value: 400,
+  unauthorized: 401,
+  not_found: 404,
+  method_not_allowed: 405,
+  request_timed_out: 408,
+  not_a_rule: 409,
+  body_too_large: 413,
+  unsupported_media_type: 415,
+  wrong_host: 421,
+  headers_too_large: 431,
+  internal_error: 500,
+  not_durable: 503,
+  list_full: 503,
+} as const satisfies Record<string, number>;
+
+export type ApiRefusalCode = keyof typeof API_REFUSALS;
+
+/** One refused call of the operator's API. The operator sees all of it, so nothing in it may hold a token. */
+export class ApiRefusal extends Error {
+  readonly code: ApiRefusalCode;
+  /** Member of the body, or parameter, that is to be mended. */
+  readonly field: string | undefined;
+
+  constructor(code: ApiRefusalCode, message: string, field?: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = 'ApiRefusal';
+    this.code = code;
+    this.field = field;
+  }
+}
+
 /** Why a command or a start was refused. The value says what to do about it. */
 export const OPERATOR_ERRORS = {
   ERR_USAGE: 'Call the command as `micro-gw help <command>` says.',
@@ -202,6 +246,8 @@ export const OPERATOR_ERRORS = {
     'Use RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA.',
   ERR_JMS_URL:
     "Mend jmsConnectionProviderUrl: amqp://user:password@clientid/vhost?brokerlist='tcp://host:5672'",
+  ERR_DURABLE_SUBSCRIPTION:
+    'Name the durable subscription with 1 to 100 letters, digits, dots, dashes and underscores, each gateway its own.',
   ERR_KEY_STORE:
     'Check path, password and alias of the key store or trust store, as `keytool -list` shows them.',
   ERR_LOCAL_AUTHORITY: 'Let this user write the folder named, or configure key stores of your own.',
@@ -212,12 +258,21 @@ export const OPERATOR_ERRORS = {
     'Write the address of the source of revocations as the documentation of its type says (docs/sources.md).',
   ERR_LISTEN:
     'Free the address, or set another host or port in [listenerConfig]; ports below 1024 need privileges.',
+  ERR_DATA_PLANE: 'Look in the log for what ended the threads; an extension may be at fault.',
   ERR_ENDPOINT_URL:
     'Write each endpoint as http://host[:port][/path] or https://..., without user, query or fragment.',
   ERR_DUPLICATE_ROUTE:
     'Two operations have the same method and path: give one API another x-wso2-basePath or remove one.',
   ERR_TRUSTED_PROXY:
     'Write each entry of trustedProxies as an IP address or CIDR range: 10.0.0.0/8.',
+  ERR_OPERATOR_TLS:
+    "Give the operator's listener a key store (operatorConfig.keyStorePath), or a loopback host.",
+  ERR_OPERATOR_LISTEN: 'Free the address, or set another host or port in [operatorConfig].',
+  ERR_OPERATOR_TOKEN:
+    'Let this user alone read the file (chmod 600), or delete it: the next start of the gateway makes a new one.',
+  ERR_OPERATOR_UNREACHABLE:
+    'Start the gateway, or say where it is with --operator-url; with TLS, name the authority with --operator-ca.',
+  ERR_OPERATOR_REFUSED: "Mend what the gateway's answer names; its codes are in docs/errors.md.",
   ERR_TOKEN_SERVICE_OPTION: 'Correct the option of micro-gw token-service that the message names.',
   ERR_TOKEN_SERVICE_CREDENTIALS: 'Correct the credentials file as docs/token-service.md says.',
   ERR_TOKEN_SERVICE_WELL_KNOWN_PASSWORD:
@@ -226,6 +281,8 @@ export const OPERATOR_ERRORS = {
   ERR_TOKEN_SERVICE_STATE:
     'Give each token service a state file of its own, readable and writable.',
   ERR_TOKEN_SERVICE_LISTEN: 'Choose a free port and an address of this machine.',
+  ERR_STATE_FOLDER:
+    'Give each gateway a state folder of its own that it may read and write, or stop the other gateway (--takeover waits for it).',
 } as const satisfies Record<string, string>;
 
 export type OperatorErrorCode = keyof typeof OPERATOR_ERRORS;
@@ -262,4 +319,12 @@ export class OperatorError extends Error {
     this.line = place.line;
     this.each = place.each;
   }
+}
+
+/** What an error that nobody caught was, and where, in one line for the log. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const [, place] = /\n\s*at ([^\n]+)/.exec(error.stack ?? '') ?? [];
+  const said = `${error.name}: ${error.message}`;
+  return place === undefined ? said : `${said} (at ${place})`;
 }

@@ -1,16 +1,29 @@
 import type { Log } from './log.ts';
 import type { RevocationEvent } from './revocation/revocation.ts';
+import type { RuleEvent } from './revocation/rule-event.ts';
 
 /** Values of one section of micro-gw.conf, as TOML has them. */
 export type ConfigSection = Readonly<Record<string, unknown>>;
 
+/**
+ * All tokens that have these claims and were issued no later than `issuedBefore`: `{ claims: { sub: 'alice' }, issuedBefore: revokedAt }`,
+ * where `revokedAt` is the time of the revocation and not of its reading. docs/rules.md says what else a rule can name.
+ */
+export type RevocationRule = Omit<RuleEvent, 'action'> & Partial<Pick<RuleEvent, 'action'>>;
+
 /** What a revocation extension may call. The same calls that the built-in sources make. */
 export interface ExtensionSink {
-  /** One revoked token: `token` is a jti, signature, whole JWT or opaque token. */
+  /**
+   * One revoked token: `token` is a jti, signature, whole JWT or opaque token. Throws when more was added since the last `complete` than
+   * the gateway may hold; the call has failed then.
+   */
   add(event: RevocationEvent): void;
+  /** One rule, of a kind that `rules` of the section allows; `lift` as `action` takes one back, where that is allowed. */
+  rule(event: RevocationRule): void;
   /**
    * Everything that is revoked now has been added: call it once the whole store was read, and after every full re-read. Throws when something
-   * was added and nothing of it is a revocation: such a list was not understood.
+   * was added and nothing of it is a revocation: such a list was not understood. It proves how fresh the list is: everything is known that was
+   * revoked before the last call, or before the extension was called.
    */
   complete(): void;
 }
@@ -26,7 +39,8 @@ export interface RevocationExtensionContext {
 /**
  * Default export of `extensions/token_revocation_extension.ts`: runs for every `type` but `default`, `etcd` and `event-stream`. Adds
  * what is revoked, calls `complete`, then keeps following until the signal aborts; an error thrown out of it restarts it later. One that
- * returns after `complete` is called again every `reconcileInterval`.
+ * returns after `complete` is called again every `reconcileInterval`; one that stays and has not called `complete` again by then is told to
+ * return, and called again.
  */
 export type RevocationExtension = (
   sink: ExtensionSink,
@@ -69,7 +83,10 @@ export interface FilterAnswer {
   readonly body?: string;
 }
 
-/** Default export of `extensions/extension_filter.ts`. Both parts are optional; without them it costs nothing. */
+/**
+ * Default export of `extensions/extension_filter.ts`. Both parts are optional; without them it costs nothing. The gateway has several
+ * threads, and each loads the module for itself: what it keeps in variables is not shared.
+ */
 export interface ExtensionFilter {
   /**
    * Called for every request that passed authentication or needs none, before it is forwarded; an answer ends it there. What HTTP does not

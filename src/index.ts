@@ -8,6 +8,7 @@ export type {
   FilterResponse,
   RevocationExtension,
   RevocationExtensionContext,
+  RevocationRule,
   StartupExtension,
 } from './extension.ts';
 export type { Log } from './log.ts';

@@ -15,6 +15,8 @@ export interface LogOptions {
 export interface LogWriter extends Log {
   /** An INFO line that the text format shows as it is, without time and level: the start lines of listeners. */
   plain(message: string): void;
+  /** Writes lines that another thread's log has finished, each as it is. */
+  relay(lines: string): void;
   /** Resolves when everything written is handed over, or after a second without a reader. Await it before `process.exit`. */
   flush(): Promise<void>;
 }
@@ -76,6 +78,10 @@ export function createLog(options: LogOptions): LogWriter {
     plain(message) {
       if (options.format === 'json') put('INFO', '-', message);
       else if (isOn('INFO')) sink.write(`${printable(message, MAX_MESSAGE_BYTES)}\n`);
+    },
+    relay(lines) {
+      // One by one: a sink that drops counts lines.
+      for (const line of lines.split(/(?<=\n)/)) sink.write(line);
     },
     flush: () => sink.flush(),
   };

@@ -1,22 +1,30 @@
+import { availableParallelism } from 'node:os';
 import type { Artifact } from './artifact.ts';
-import { createAuthenticator, type Authenticator } from './auth/authenticate.ts';
-import type { AuthenticatorOptions, IssuerOptions } from './auth/authenticator-options.ts';
+import { createAuthenticator, type TokenVerifier } from './auth/authenticate.ts';
+import type { IssuerOptions } from './auth/authenticator-options.ts';
 import { IssuerKeyError } from './auth/issuer-certificate.ts';
+import { IssuerKeySets, type IssuerKeySetsOptions } from './auth/issuer-key-sets.ts';
 import type { IssuerConfig, MgwConfig } from './config/config.ts';
-import { OperatorError } from './errors.ts';
-import { createGateway } from './gateway/gateway.ts';
 import {
-  type Bound,
-  type GatewayOptions,
-  ListenError,
-  type ListenerOptions,
-} from './gateway/options.ts';
+  dataPlaneSettings,
+  httpClientOptions,
+  introspectionOptions,
+} from './data-plane-settings.ts';
+import { DataPlanes } from './data-planes.ts';
+import { OperatorError } from './errors.ts';
+import { type Bound, ListenError } from './gateway/options.ts';
 import type { LogWriter } from './log-writer.ts';
 import { createHttpClient, type HttpClient, type HttpClientOptions } from './net/http-client.ts';
+import { consumerKeyClaims, openRevocations } from './open-revocations.ts';
+import type { ThreadsView } from './operations/status.ts';
+import { startOperator } from './operator.ts';
 import { type PlaceOf, withPlace } from './place.ts';
-import { Revocations } from './revocation/revocations.ts';
-import { createSource } from './source-table.ts';
+import type { Journal } from './revocation/journal/journal.ts';
+import type { StoredKeySet } from './revocation/journal/key-set-files.ts';
+import type { Revocations } from './revocation/revocations.ts';
+import { monotonicMs } from './revocation/shared-state.ts';
 import { runStartup } from './startup.ts';
+import { AddressClaim, CAN_SHARE_ADDRESSES } from './threads/address-claim.ts';
 import { openTrust, readPem, type Trust } from './trust.ts';
 
 const LOG_KEY = 'APIGateway';
@@ -28,12 +36,18 @@ export interface ServerOptions {
   /** Where its keys were written. */
   readonly placeOf: PlaceOf;
   readonly artifact: Artifact;
+  /** Where it was loaded from. */
+  readonly artifactFile: string;
+  /** True: the addresses are shared with a gateway that has them, until that one ends. */
+  readonly takeover: boolean;
   readonly log: LogWriter;
 }
 
 /** A gateway that runs. */
 export interface Server {
   readonly bound: readonly Bound[];
+  /** Resolves when the gateway cannot go on: it is to be closed, and the process to end with a failure. */
+  readonly failed: Promise<OperatorError>;
   /** Drains and lets go of everything: resolves when nothing is left. */
   close(): Promise<void>;
 }
@@ -44,7 +58,8 @@ export interface Server {
  * @throws OperatorError when something cannot work as it is configured; nothing is left behind then
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { config, placeOf, artifact, log } = options;
+  const { config, placeOf, artifact, artifactFile, takeover, log } = options;
+  let dataPlanes: DataPlanes | undefined;
   // Ended in the opposite order of their making, also when the start fails half-way.
   const closers: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
@@ -57,27 +72,81 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
     const httpWith = clientFactory(config, trust, closers);
     const http = httpWith({});
-    const revocations = await startRevocations(options, trust, http, httpWith);
-    closers.push(() => revocations.close());
-    const authenticator = await startAuthenticator(options, trust, http, revocations);
-    closers.push(() => authenticator.close());
+    const opened = await openRevocations(
+      { ...options, replaceTables: async (tables) => dataPlanes?.replaceTables(tables) },
+      trust,
+      http,
+      httpWith,
+      closers,
+    );
+    const { revocations, journal } = opened;
+    const kept = new Map((await journal.loadKeySets()).map((set) => [set.issuer, set]));
+    const issuers = await Promise.all(
+      config.auth.issuers.map(async (issuer, i) =>
+        keeping(await issuerOptions(issuer, i, trust, placeOf), kept.get(issuer.issuer), journal),
+      ),
+    );
+    const keySets = await startKeySets(options, http, issuers, (issuer, reading) =>
+      dataPlanes?.takeKeySet(issuer, reading),
+    );
+    closers.push(() => keySets.close());
+
+    const threads = threadsOf(config, log);
+    const settings = dataPlaneSettings(config, {
+      artifact,
+      artifactFile,
+      trust,
+      issuers,
+    });
+    // Whatever is wrong with the configuration was found by now, and nothing was taken from another gateway yet.
+    const addresses = settings.gateway.listeners;
+    const claim = await withListenKey(placeOf, () => AddressClaim.of(addresses, { takeover, log }));
+    closers.push(() => Promise.resolve(claim.release()));
+    revocations.start();
+    const planes = new DataPlanes({
+      threads,
+      settings,
+      list: () => revocations.list.shared,
+      keySets: () => keySets.readings,
+      renewKeys: (issuer) => keySets.renew(issuer),
+      prolong: (print, expiresAtMs) => revocations.list.prolong(print, 0, expiresAtMs),
+      log,
+    });
+    dataPlanes = planes;
+    let draining = false;
+    const drain = (): Promise<void> => {
+      draining = true;
+      return planes.close(config.server.drainTimeoutMs);
+    };
+    closers.push(drain);
+    planes.start();
 
     const stopped = new AbortController();
     closers.push(() => Promise.resolve(stopped.abort()));
     await runStartup(artifact.startup, log, stopped.signal);
     await revocations.subscribed(SUBSCRIBE_WAIT_MS);
 
-    let draining = false;
-    const gateway = createGateway(
-      gatewayOptions(options, trust, authenticator, () => !draining && revocations.ready),
-    );
-    const bound = await withPlace(placeOf, listenKey, () => gateway.listen());
-    closers.push(() => {
-      draining = true;
-      return gateway.close(config.server.drainTimeoutMs);
+    const verifier = verifierOf(options, http, issuers, keySets, revocations);
+    const closeOperator = await startOperator(options, {
+      ...opened,
+      verifier,
+      threads: threadsView(planes, threads),
+      startedAtMs: Date.now(),
+      policy: config.revocation,
+      sources: new Map(
+        config.revocation.sources.map(({ name, type, required }) => [name, { type, required }]),
+      ),
+      draining: () => draining,
+      longestTokenLifeMs: config.revocation.longestTokenLifeMs,
+      clockSkewMs: config.server.clockSkewMs,
+      consumerKeyClaims: consumerKeyClaims(config.auth.issuers),
     });
+    // Answers until the last request has: what is going on during a drain is worth knowing.
+    closers.splice(closers.indexOf(drain), 0, closeOperator, () => verifier.close());
+    const bound = await withListenKey(placeOf, () => planes.listen(CAN_SHARE_ADDRESSES));
+    await claim.hold(addresses, bound);
     sayListeners(bound, log);
-    return { bound, close };
+    return { bound, failed: planes.hopeless, close };
   } catch (error) {
     await close();
     throw error;
@@ -87,11 +156,16 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 /** Keys of the listeners' ports. */
 const PORT_KEYS = { http: 'httpPort', https: 'httpsPort', token: 'tokenListenerPort' } as const;
 
-/** The key that is to be changed when a listener cannot have its address. */
-function listenKey(refusal: OperatorError): string {
-  if (!(refusal instanceof ListenError)) return 'listenerConfig';
-  const wrongHost = refusal.reason === 'EADDRNOTAVAIL' || refusal.reason === 'ENOTFOUND';
-  return `listenerConfig.${wrongHost ? 'host' : PORT_KEYS[refusal.kind]}`;
+/** A listener that cannot have its address is refused with the place of the key that is to be changed. */
+async function withListenKey<T>(placeOf: PlaceOf, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof ListenError)) throw error;
+    const wrongHost = error.reason === 'EADDRNOTAVAIL' || error.reason === 'ENOTFOUND';
+    const key = `listenerConfig.${wrongHost ? 'host' : PORT_KEYS[error.address.kind]}`;
+    return await withPlace<T>(placeOf, key, () => Promise.reject(error));
+  }
 }
 
 /** What weakens the gateway is said at every start. */
@@ -116,71 +190,94 @@ function sayWarnings(config: MgwConfig, log: LogWriter): void {
 
 /** Makes clients for the gateway's own calls, all with the same trust, and has them closed. */
 function clientFactory(
-  { httpClients }: MgwConfig,
+  config: MgwConfig,
   trust: Trust,
   closers: (() => Promise<void>)[],
 ): (certificate: Pick<HttpClientOptions, 'cert' | 'key'>) => HttpClient {
   return (certificate) => {
-    const client = createHttpClient({
-      ca: trust.ca,
-      verifyHostname: httpClients.verifyHostname,
-      disableSslVerification: httpClients.disableSslVerification,
-      connectTimeoutMs: httpClients.connectTimeoutMs,
-      ...certificate,
-    });
+    const client = createHttpClient({ ...httpClientOptions(config, trust), ...certificate });
     closers.push(() => client.close());
     return client;
   };
 }
 
-async function startRevocations(
-  { config, placeOf, artifact, log }: ServerOptions,
-  trust: Trust,
-  http: HttpClient,
-  httpWith: (certificate: Pick<HttpClientOptions, 'cert' | 'key'>) => HttpClient,
-): Promise<Revocations> {
-  const { longestTokenLifeMs, whenUnknown } = config.revocation;
-  const context = {
-    log,
-    placeOf,
-    ca: trust.ca,
-    http,
-    httpWith,
-    extension: artifact.revocation,
-    rereadStores: () => revocations.rereadStores(),
+/** An issuer whose key set is kept on disk: used after a start until it can be read, and written down whenever it was. */
+function keeping(
+  issuer: IssuerOptions,
+  stored: StoredKeySet | undefined,
+  journal: Journal,
+): IssuerOptions {
+  const { keys } = issuer;
+  if (keys.kind !== 'jwks') return issuer;
+  return {
+    ...issuer,
+    keys: {
+      ...keys,
+      ...(stored === undefined
+        ? {}
+        : { initial: { text: stored.jwks, readAtMs: stored.readAtMs } }),
+      // What goes wrong is said by the journal; the keys are used all the same.
+      onRead: ({ text, readAtMs }) =>
+        void journal.saveKeySet(issuer.issuer, text, readAtMs).catch(() => undefined),
+    },
   };
-  const sources = await Promise.all(
-    config.revocation.sources.map(async (source) => ({
-      source: await createSource(source, config.revocation.sources, context),
-      policy: {
-        ttlUnit: source.ttlUnit,
-        longestTokenLifeMs,
-        ...(source.issuers === undefined ? {} : { issuers: source.issuers }),
-      },
-    })),
-  );
-  const revocations = new Revocations({
-    sources,
-    whenUnknown,
-    clockSkewMs: config.server.clockSkewMs,
-    log,
-  });
-  revocations.start();
-  return revocations;
 }
 
-async function startAuthenticator(
-  { config, placeOf, log }: ServerOptions,
-  trust: Trust,
+/** Verifies tokens in this thread, for explanations: with the same keys and rules as the threads that serve. */
+function verifierOf(
+  { config, log }: ServerOptions,
   http: HttpClient,
+  issuers: readonly IssuerOptions[],
+  keySets: IssuerKeySets,
   revocations: Revocations,
-): Promise<Authenticator & { close(): Promise<void> }> {
-  const { keyManager, tokenCache, auth } = config;
+): TokenVerifier & { close(): Promise<void> } {
+  const { whenUnknown, whenStale, longestTokenLifeMs } = config.revocation;
+  return createAuthenticator({
+    issuers: issuers.map((issuer) => {
+      const ring = keySets.ringOf(issuer.issuer);
+      return ring === undefined ? issuer : { ...issuer, keys: { kind: 'ring', ring } };
+    }),
+    http,
+    quiet: true,
+    revocations: revocations.reader,
+    whenUnknown,
+    whenStale,
+    log,
+    clockSkewMs: config.server.clockSkewMs,
+    longestTokenLifeMs,
+    cache: { maxEntries: 0, maxAgeMs: 0 },
+    now: () => revocations.reader.now(),
+    monotonicNow: monotonicMs,
+  });
+}
+
+/** The data-plane threads as the operator sees them. */
+function threadsView(planes: DataPlanes, wanted: number): ThreadsView {
+  return {
+    get serving() {
+      return planes.serving;
+    },
+    wanted,
+    get replaced() {
+      return planes.replaced;
+    },
+    confirm: (entries, waitMs) => planes.confirm(entries, waitMs),
+    counters: () => planes.counters(),
+    degraded: () => planes.degraded(),
+  };
+}
+
+/** Reads the issuers' key sets, for all threads; what is wrong with an issuer's keys is found here. */
+function startKeySets(
+  { config, placeOf, log }: ServerOptions,
+  http: HttpClient,
+  issuers: readonly IssuerOptions[],
+  onReading: IssuerKeySetsOptions['onReading'],
+): Promise<IssuerKeySets> {
+  const { auth } = config;
+  const introspection = introspectionOptions(config);
   const keySets = auth.issuers.flatMap(({ keys }) => (keys.kind === 'jwks' ? [keys] : []));
-  const issuers = await Promise.all(
-    auth.issuers.map((issuer, i) => issuerOptions(issuer, i, trust, placeOf)),
-  );
-  const options: AuthenticatorOptions = {
+  const options: IssuerKeySetsOptions = {
     issuers,
     ...(keySets[0] === undefined
       ? {}
@@ -190,24 +287,11 @@ async function startAuthenticator(
             maxStaleMs: keySets[0].maxStaleMs,
           },
         }),
-    ...(keyManager.basic === undefined
-      ? {}
-      : {
-          introspection: {
-            url: `${keyManager.serverUrl}/${keyManager.tokenContext}/introspect`,
-            ...keyManager.basic,
-            maxAgeMs: keyManager.introspectionMaxAgeMs,
-            issuer: keyManager.issuer,
-            timeoutMs: keyManager.timeoutMs,
-          },
-        }),
+    ...(introspection === undefined ? {} : { introspection }),
     http,
-    revocations,
     log,
-    clockSkewMs: config.server.clockSkewMs,
-    longestTokenLifeMs: config.revocation.longestTokenLifeMs,
-    cache: tokenCache,
-    now: () => revocations.now(),
+    monotonicNow: monotonicMs,
+    onReading,
   };
   // The configuration was checked; what is left to find out is whether a key is any good.
   const keyOf = (refusal: OperatorError): string => {
@@ -215,7 +299,18 @@ async function startAuthenticator(
     const index = auth.issuers.findIndex(({ issuer }) => issuer === refusal.issuer);
     return issuerKey(auth.issuers[index], index);
   };
-  return withPlace(placeOf, keyOf, () => createAuthenticator(options));
+  return withPlace(placeOf, keyOf, () => new IssuerKeySets(options));
+}
+
+/** Threads for requests: as configured, or one per core. */
+function threadsOf({ server }: MgwConfig, log: LogWriter): number {
+  if (CAN_SHARE_ADDRESSES) return server.threads === 0 ? availableParallelism() : server.threads;
+  if (server.threads > 1)
+    log.warn(
+      LOG_KEY,
+      `server.threads is ${server.threads}, but threads cannot share an address on ${process.platform}: one handles all requests`,
+    );
+  return 1;
 }
 
 /** The key of the configuration that says where an issuer's keys are. */
@@ -243,63 +338,6 @@ async function issuerOptions(
     }
   });
   return { ...common, keys: { kind: 'certificate', pem } };
-}
-
-function gatewayOptions(
-  { config, artifact, log }: ServerOptions,
-  trust: Trust,
-  authenticator: Authenticator,
-  ready: () => boolean,
-): GatewayOptions {
-  const { listeners, limits, server, httpClients, keyManager, auth } = config;
-  const { host } = listeners;
-  const tls = trust.listener;
-  const open: ListenerOptions[] = [
-    { kind: 'token', host, port: listeners.tokenPort, tls },
-    { kind: 'http', host, port: listeners.httpPort },
-    { kind: 'https', host, port: listeners.httpsPort, tls, http2: listeners.http2 },
-  ];
-  return {
-    listeners: open,
-    apis: artifact.apis,
-    authenticator,
-    ready,
-    log,
-    filter: artifact.filter,
-    keyManager,
-    upstream: {
-      ca: trust.ca,
-      verifyHostname: httpClients.verifyHostname,
-      disableSslVerification: httpClients.disableSslVerification,
-      connectTimeoutMs: httpClients.connectTimeoutMs,
-      headersTimeoutMs: httpClients.headersTimeoutMs,
-      idleBodyTimeoutMs: httpClients.bodyIdleTimeoutMs,
-      maxHeaderSize: httpClients.maxResponseHeaderBytes,
-      ...(httpClients.maxConnections === undefined
-        ? {}
-        : { maxActive: httpClients.maxConnections }),
-    },
-    timeouts: {
-      headersMs: listeners.headersTimeoutMs,
-      keepAliveMs: listeners.keepAliveTimeoutMs,
-    },
-    limits: {
-      maxUriLength: limits.maxUriBytes,
-      maxHeaderSize: limits.maxHeaderBytes,
-      maxBodySize: limits.maxBodyBytes ?? -1,
-      maxPipelined: limits.maxPipelined,
-    },
-    trustedProxies: server.trustedProxies,
-    authorizationHeader: auth.header,
-    removeAuthHeader: auth.removeHeader,
-    ...(server.header === '' ? {} : { serverHeader: server.header }),
-    headerRules: server.headerRules.map(({ name, preserve, value }) => ({
-      name,
-      preserve,
-      override: value,
-    })),
-    keepAlive: listeners.keepAlive,
-  };
 }
 
 /** WSO2's start lines, the runtime's without time and level, as what watches for them expects. */

@@ -1,10 +1,10 @@
-import type { SourceConfig } from './config/config.ts';
+import type { AmqpSourceConfig, SourceConfig } from './config/config.ts';
 import { OperatorError } from './errors.ts';
 import type { RevocationExtension } from './extension.ts';
 import type { Log } from './log.ts';
 import type { HttpClient, HttpClientOptions } from './net/http-client.ts';
 import { type PlaceOf, withPlace } from './place.ts';
-import type { RevocationSource } from './revocation/source.ts';
+import type { RevocationPublisher, RevocationSource } from './revocation/source.ts';
 import { loadKeyStore } from './tls/key-store.ts';
 import { loadTrustStore } from './tls/trust-store.ts';
 
@@ -22,6 +22,12 @@ export interface SourceContext {
   readonly extension: RevocationExtension | undefined;
   /** Asks every store for a whole new read. */
   readonly rereadStores: () => void;
+  /** Milliseconds between two proofs of a source that it missed nothing. */
+  readonly proofIntervalMs: number;
+  /** Milliseconds; what was revoked longer ago denies nobody any more. */
+  readonly longestTokenLifeMs: number;
+  /** Entries that one reading of a store may have. */
+  readonly maxEntries: number;
 }
 
 type Maker<T extends SourceConfig['type']> = (
@@ -31,38 +37,37 @@ type Maker<T extends SourceConfig['type']> = (
 
 /** The sources there are. Each is loaded when one of its type is configured, and can be deleted with its line here. */
 const MAKERS: { readonly [T in SourceConfig['type']]: Maker<T> } = {
-  amqp: async (config, { log, ca, rereadStores }) => {
+  amqp: async (config, context) => {
     const { createAmqpSource } = await import('./sources/amqp.ts');
+    const { durableSubscription } = config;
+    const durableExpiresMs = context.longestTokenLifeMs;
     return createAmqpSource(
       {
-        name: config.name,
-        providerUrl: config.url,
-        topic: config.topic,
-        username: config.username,
-        password: config.password,
-        ca,
-        loadTrust: async (path, password) => (await loadTrustStore(path, password ?? '')).pem,
-        loadKeyPair: (path, password, alias) => loadKeyStore(path, password ?? '', alias),
-        onReloadHint: rereadStores,
+        ...amqpPeer(config, context),
+        onReloadHint: context.rereadStores,
+        proofIntervalMs: context.proofIntervalMs,
+        ...(durableSubscription === undefined ? {} : { durableSubscription, durableExpiresMs }),
       },
-      log,
+      context.log,
     );
   },
-  'event-hub': async (config, { log, http }) => {
+  'event-hub': async (config, { log, http, maxEntries }) => {
     const { createEventHubSource } = await import('./sources/event-hub.ts');
-    return createEventHubSource({ ...config, http, log });
+    return createEventHubSource({ ...config, http, log, maxEntries });
   },
   etcd: async (config, context) => {
     const { createEtcdSource } = await import('./sources/etcd.ts');
     const { http } = await clientFor(config, context);
-    return createEtcdSource({ ...config, http, log: context.log });
+    const { log, proofIntervalMs, maxEntries } = context;
+    return createEtcdSource({ ...config, http, log, proofIntervalMs, maxEntries });
   },
   'event-stream': async (config, context) => {
     const { createEventStreamSource } = await import('./sources/event-stream.ts');
-    const { http, hasClientCertificate } = await clientFor(config, context);
-    return createEventStreamSource({ ...config, http, hasClientCertificate, log: context.log });
+    const client = await clientFor(config, context);
+    const { log, proofIntervalMs, maxEntries } = context;
+    return createEventStreamSource({ ...config, ...client, log, proofIntervalMs, maxEntries });
   },
-  extension: async (config, { log, extension }) => {
+  extension: async (config, { log, extension, maxEntries }) => {
     if (extension === undefined)
       throw new OperatorError(
         'ERR_EXTENSION_MISSING',
@@ -75,9 +80,27 @@ const MAKERS: { readonly [T in SourceConfig['type']]: Maker<T> } = {
       config: config.section,
       log,
       reconcileIntervalMs: config.reconcileIntervalMs,
+      maxEntries,
     });
   },
 };
+
+/** A broker with what it is reached by. */
+function amqpPeer(config: AmqpSourceConfig, { ca }: SourceContext) {
+  const { name, url, topic, username, password } = config;
+  return {
+    name,
+    providerUrl: url,
+    topic,
+    username,
+    password,
+    ca,
+    loadTrust: async (path: string, password: string | undefined) =>
+      (await loadTrustStore(path, password ?? '')).pem,
+    loadKeyPair: (path: string, password: string | undefined, alias: string | undefined) =>
+      loadKeyStore(path, password ?? '', alias),
+  };
+}
 
 async function clientFor(
   { clientKeyStore }: Extract<SourceConfig, { type: 'etcd' | 'event-stream' }>,
@@ -99,6 +122,7 @@ function tableOf({ name }: SourceConfig, all: readonly SourceConfig[]): string {
 
 /** The key whose value a source was refused for. */
 function keyOf(type: SourceConfig['type'], { code }: OperatorError): string {
+  if (code === 'ERR_DURABLE_SUBSCRIPTION') return 'durableSubscription';
   if (type === 'amqp') return 'jmsConnectionProviderUrl';
   if (type === 'extension') return 'type';
   return code === 'ERR_KEY_STORE' ? 'clientKeyStorePath' : 'endpointURL';
@@ -120,4 +144,20 @@ export function createSource<T extends SourceConfig['type']>(
     (refusal) => `${tableOf(config, all)}.${keyOf(config.type, refusal)}`,
     () => make(config, context),
   );
+}
+
+/** The way back into a source, for revocations of this gateway's own operator. Undefined: it can only be read. */
+export async function createPublisher(
+  config: SourceConfig,
+  context: SourceContext,
+): Promise<RevocationPublisher | undefined> {
+  if (config.type === 'amqp') {
+    const { createAmqpPublisher } = await import('./sources/amqp-publisher.ts');
+    return createAmqpPublisher(amqpPeer(config, context), context.log);
+  }
+  if (config.type !== 'etcd') return undefined;
+  const { createEtcdPublisher } = await import('./sources/etcd-publisher.ts');
+  const { http } = await clientFor(config, context);
+  const { name, urls, credentials } = config;
+  return createEtcdPublisher({ name, urls, credentials, http });
 }

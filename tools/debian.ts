@@ -9,6 +9,8 @@ const PROGRAMS = {
   'redis-server': '/usr/bin/redis-server',
   openssl: '/usr/bin/openssl',
   curl: '/usr/bin/curl',
+  strace: '/usr/bin/strace',
+  faketime: '/usr/bin/faketime',
   haproxy: '/usr/sbin/haproxy',
   'nginx-light': '/usr/sbin/nginx',
   wrk: '/usr/bin/wrk',

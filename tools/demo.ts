@@ -39,7 +39,8 @@ type PortName =
   | 'petstore backend'
   | 'gateway HTTP'
   | 'gateway HTTPS'
-  | 'token endpoints';
+  | 'token endpoints'
+  | 'operator';
 
 const PREFERRED: Readonly<Record<PortName, number>> = {
   'token service': 9443,
@@ -47,6 +48,7 @@ const PREFERRED: Readonly<Record<PortName, number>> = {
   'gateway HTTP': 9090,
   'gateway HTTPS': 9095,
   'token endpoints': 9096,
+  operator: 9097,
 };
 
 function say(text = ''): void {
@@ -252,6 +254,9 @@ function gatewayConfig(
   httpPort = ${stage.ports['gateway HTTP']}
   httpsPort = ${stage.ports['gateway HTTPS']}
   tokenListenerPort = ${stage.ports['token endpoints']}
+
+[operatorConfig]
+  port = ${stage.ports.operator}
 
 [[jwtTokenConfig]]
   issuer = "https://localhost:9443/oauth2/token"

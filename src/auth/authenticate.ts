@@ -15,8 +15,24 @@ import { traceRevocation, traceRevokedOpaque } from './trace.ts';
 import { trustIssuers } from './trusted-issuers.ts';
 import type { VerifiedToken } from './verified-token.ts';
 
+const LOG_KEY = 'TokenRevocation';
+
 /** Longest token that is looked at, bytes. */
 const DEFAULT_MAX_TOKEN_BYTES = 8_192;
+
+/** What an operation asks of its callers: the part of a route that this room looks at. */
+export interface RouteRules {
+  /** Any one is enough; empty: any valid token. */
+  readonly scopes: readonly string[];
+  /** What becomes of a good token while revocations may have been missed; absent: as configured for all. */
+  readonly whenStale?: 'deny' | 'introspect' | 'allow' | undefined;
+}
+
+/** Whether a token counts here at all, apart from whether it was revoked. */
+export interface TokenVerifier {
+  /** Verifies a JWT as a request would have it verified, without the cache. @throws GatewayFault 401 or 503 */
+  verifyJwt(token: string): Promise<VerifiedToken>;
+}
 
 /** What the data plane asks of this room. */
 export interface Authenticator {
@@ -25,12 +41,12 @@ export interface Authenticator {
    * Answers synchronously when the token is in the verified-token cache or its issuer's keys are at hand: the request path then holds no
    * promise.
    * @param authorization every value of the credential header, in order (more than one is refused)
-   * @param scopes what the route asks for; any one is enough
+   * @param route what the operation asks for
    * @param requestId message id for the DEBUG trace
    */
   authenticate(
     authorization: readonly string[],
-    scopes: readonly string[],
+    route: RouteRules,
     requestId: string,
   ): Caller | Promise<Caller>;
 }
@@ -42,16 +58,31 @@ export interface Authenticator {
  */
 export function createAuthenticator(
   options: AuthenticatorOptions,
-): Authenticator & { close(): Promise<void> } {
+): Authenticator & TokenVerifier & { close(): Promise<void> } {
   return new BearerAuthenticator(options);
 }
 
-class BearerAuthenticator implements Authenticator {
+/** A token as it was presented, with what the decision on it needs. */
+interface Presented {
+  readonly token: string;
+  /** SHA-256 of its one spelling. */
+  readonly digest: string;
+  /** It came from the cache of verified tokens. */
+  readonly cached: boolean;
+  readonly route: RouteRules;
+  readonly requestId: string;
+}
+
+class BearerAuthenticator implements Authenticator, TokenVerifier {
   readonly #issuers: readonly TrustedIssuer[];
   readonly #verifier: JwtVerifier;
   readonly #introspector: Introspector | undefined;
   readonly #cache: TokenCache;
   readonly #pending = new Map<string, Promise<VerifiedToken>>();
+  /** Introspections because of stale knowledge, by the token's digest. */
+  readonly #asked = new Map<string, Promise<VerifiedToken>>();
+  readonly #policy: Pick<AuthenticatorOptions, 'whenUnknown' | 'whenStale'>;
+  readonly #degraded: NonNullable<AuthenticatorOptions['onDegraded']>;
   readonly #revocations: RevocationCheck;
   readonly #log: Log;
   readonly #maxTokenBytes: number;
@@ -62,6 +93,8 @@ class BearerAuthenticator implements Authenticator {
     const { clockSkewMs, longestTokenLifeMs, log, http } = options;
     this.#now = now;
     this.#log = log;
+    this.#policy = options;
+    this.#degraded = options.onDegraded ?? (() => undefined);
     this.#revocations = options.revocations;
     this.#maxTokenBytes = options.maxTokenBytes ?? DEFAULT_MAX_TOKEN_BYTES;
     this.#cache = new TokenCache(options.cache);
@@ -74,7 +107,7 @@ class BearerAuthenticator implements Authenticator {
 
   authenticate(
     authorization: readonly string[],
-    scopes: readonly string[],
+    route: RouteRules,
     requestId: string,
   ): Caller | Promise<Caller> {
     const token = bearerToken(authorization, this.#maxTokenBytes);
@@ -84,10 +117,17 @@ class BearerAuthenticator implements Authenticator {
     const cached = this.#cache.get(digest, this.#now());
     // An opaque token has no other spelling: there `=` is text like any other.
     if (cached !== undefined && (spelling === token || cached.caller.tokenType === 'jwt'))
-      return this.#admit(cached, true, scopes, requestId);
+      return this.#admit(cached, { token, digest, cached: true, route, requestId });
     const jws = this.#decode(token);
     const exact = jws === undefined && spelling !== token ? digestOf(token) : digest;
-    return this.#finish(token, jws, exact, scopes, requestId);
+    return this.#finish(jws, { token, digest: exact, cached: false, route, requestId });
+  }
+
+  async verifyJwt(token: string): Promise<VerifiedToken> {
+    const spelled = bearerToken([`Bearer ${token}`], this.#maxTokenBytes);
+    const jws = this.#decode(spelled);
+    if (jws === undefined) throw invalidToken('opaque');
+    return this.#verifier.verify(jws);
   }
 
   async close(): Promise<void> {
@@ -107,30 +147,20 @@ class BearerAuthenticator implements Authenticator {
   }
 
   /** Looks once more under the digest that is surely the token's, then verifies. */
-  #finish(
-    token: string,
-    jws: Jws | undefined,
-    digest: string,
-    scopes: readonly string[],
-    requestId: string,
-  ): Caller | Promise<Caller> {
+  #finish(jws: Jws | undefined, request: Presented): Caller | Promise<Caller> {
+    const { digest } = request;
     const cached = this.#cache.get(digest, this.#now());
-    if (cached !== undefined) return this.#admit(cached, true, scopes, requestId);
-    const verified = this.#pending.get(digest) ?? this.#verify(token, jws, digest, requestId);
+    if (cached !== undefined) return this.#admit(cached, { ...request, cached: true });
+    const verified = this.#pending.get(digest) ?? this.#verify(jws, request);
     return verified instanceof Promise
-      ? verified.then((result) => this.#admit(result, false, scopes, requestId))
-      : this.#admit(verified, false, scopes, requestId);
+      ? verified.then((result) => this.#admit(result, request))
+      : this.#admit(verified, request);
   }
 
   /** Verifies a token that the cache does not know. One that has to wait is verified once, for everyone who presents it meanwhile. */
-  #verify(
-    token: string,
-    jws: Jws | undefined,
-    digest: string,
-    requestId: string,
-  ): VerifiedToken | Promise<VerifiedToken> {
-    const verified =
-      jws === undefined ? this.#introspect(token, digest, requestId) : this.#verifier.verify(jws);
+  #verify(jws: Jws | undefined, request: Presented): VerifiedToken | Promise<VerifiedToken> {
+    const { digest } = request;
+    const verified = jws === undefined ? this.#introspect(request) : this.#verifier.verify(jws);
     if (!(verified instanceof Promise)) {
       this.#cache.add(digest, verified, this.#now());
       return verified;
@@ -145,7 +175,7 @@ class BearerAuthenticator implements Authenticator {
     return pending;
   }
 
-  #introspect(token: string, digest: string, requestId: string): Promise<VerifiedToken> {
+  #introspect({ token, digest, route, requestId }: Presented): Promise<VerifiedToken> {
     const introspector = this.#introspector;
     if (introspector === undefined)
       throw invalidToken('opaque, and no introspection is configured');
@@ -155,25 +185,57 @@ class BearerAuthenticator implements Authenticator {
       if (this.#log.debugEnabled) traceRevokedOpaque(this.#log, requestId);
       throw invalidToken('the token is revoked');
     }
-    if (status === 'unknown') throw revocationUnknown();
+    if (status === 'unknown' && this.#policyFor(route) === 'deny') throw revocationUnknown();
     return introspector.introspect(token, digest);
   }
 
   /** The decisions that are taken anew for every request: revoked or not, and whether the scopes are enough. */
-  #admit(
-    verified: VerifiedToken,
-    cached: boolean,
-    scopes: readonly string[],
-    requestId: string,
-  ): Caller {
+  #admit(verified: VerifiedToken, request: Presented): Caller | Promise<Caller> {
     const { caller } = verified;
+    const { cached, route, requestId } = request;
     const status = this.#revocations.check(caller.identity);
     if (this.#log.debugEnabled)
       traceRevocation(this.#log, verified, { cached, revoked: status === 'revoked' }, requestId);
     if (status === 'revoked') throw invalidToken('the token is revoked');
-    if (status === 'unknown') throw revocationUnknown();
+    const policy = status === 'unknown' ? this.#policyFor(route) : 'none';
+    if (policy === 'deny') throw revocationUnknown();
+    const { scopes } = route;
     if (scopes.length > 0 && !scopes.some((scope) => caller.scopes.has(scope)))
       throw insufficientScope(scopes);
+    if (policy === 'introspect') return this.#askAgain(caller, request);
+    if (policy === 'allow') this.#letThrough('allowed', requestId);
     return caller;
+  }
+
+  /** What is to be done with a good token while it is not known whether it was revoked. */
+  #policyFor(route: RouteRules): 'deny' | 'introspect' | 'allow' {
+    const { whenUnknown, whenStale } = this.#policy;
+    // Nothing known at all is another matter than something missing: a route cannot open a gateway that has never heard of a revocation.
+    if (this.#revocations.knowledge() === 'never' && whenUnknown === 'deny') return 'deny';
+    if (this.#revocations.knowledge() === 'never') return 'allow';
+    return route.whenStale ?? whenStale;
+  }
+
+  /** Asks the key manager whether the token is still active (RFC 7662): it knows what sources would have told. */
+  async #askAgain(caller: Caller, request: Presented): Promise<Caller> {
+    const { token, digest, cached, requestId } = request;
+    const introspector = this.#introspector;
+    if (introspector === undefined) throw revocationUnknown();
+    // An opaque token that was not in the cache was asked about a moment ago.
+    if (cached || caller.tokenType === 'jwt') {
+      const asked = this.#asked.get(digest) ?? introspector.introspect(token, digest);
+      this.#asked.set(digest, asked);
+      await asked.finally(() => this.#asked.delete(digest));
+      // What was heard of meanwhile counts.
+      if (this.#revocations.check(caller.identity) === 'revoked')
+        throw invalidToken('the token is revoked');
+    }
+    this.#letThrough('introspected', requestId);
+    return caller;
+  }
+
+  #letThrough(how: 'allowed' | 'introspected', requestId: string): void {
+    this.#degraded(how);
+    this.#log.warn(LOG_KEY, `${how} while revocations may have been missed`, requestId);
   }
 }

@@ -1,6 +1,6 @@
 import { invalidToken } from './refusal.ts';
-import { member } from './strict-json.ts';
-import type { JsonObject } from './strict-json.ts';
+import { member } from '../strict-json.ts';
+import type { JsonObject } from '../strict-json.ts';
 
 /** What one issuer's tokens must say. */
 export interface ClaimRules {

@@ -4,8 +4,8 @@ import { opaqueIdentity } from '../revocation/token-identity.ts';
 import type { TokenIdentity } from '../revocation/token-identity.ts';
 import { checkKind, checkNotBefore, checkTimes, clientOf, keyTypeOf, scopesOf } from './claims.ts';
 import { cannotKnow, invalidToken } from './refusal.ts';
-import { member, parseJsonObject } from './strict-json.ts';
-import type { JsonObject } from './strict-json.ts';
+import { member, parseJsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../strict-json.ts';
 import type { VerifiedToken } from './verified-token.ts';
 
 const LOG_KEY = 'TokenIntrospection';
@@ -141,7 +141,10 @@ export class Introspector {
         clientId: clientOf(answer, undefined),
         scopes: scopesOf(answer),
         keyType: keyTypeOf(answer),
-        identity: this.#identity(token, expiresAtMs + clockSkewMs, jti, answeredIssuer),
+        identity: {
+          ...this.#identity(token, expiresAtMs + clockSkewMs, jti, answeredIssuer),
+          claims: withSubject(answer),
+        },
         expiresAtMs,
       },
       hasJti: jti !== undefined,
@@ -165,7 +168,11 @@ export class Introspector {
     for (const issuer of issuers)
       if (issuer !== undefined)
         identities.push(opaqueIdentity({ token, expiresAtMs, issuer, ...id }));
-    return { keys: [...new Set(identities.flatMap(({ keys }) => keys))], expiresAtMs };
+    return {
+      keys: [...new Set(identities.flatMap(({ keys }) => keys))],
+      expiresAtMs,
+      issuers: [...issuers].filter((each) => each !== undefined),
+    };
   }
 
   #isKnownInactive(digest: string, nowMs: number): boolean {
@@ -195,6 +202,14 @@ export class Introspector {
     }
     return cannotKnow(`introspection: ${why}`, RETRY_AFTER_MS, cause);
   }
+}
+
+/** The answer's claims for rules. Where `sub` is missing, `username` (RFC 7662 section 2.2) is what people call the subject. */
+function withSubject(answer: JsonObject): JsonObject {
+  const username = textOf(answer, 'username');
+  return textOf(answer, 'sub') === undefined && username !== undefined
+    ? { ...answer, sub: username }
+    : answer;
 }
 
 function textOf(answer: JsonObject, name: string): string | undefined {

@@ -4,8 +4,8 @@ import { defaultAlgorithm, fitsAlgorithm, isSupportedAlgorithm } from './algorit
 import { decodeBase64url } from './base64url.ts';
 import type { VerificationKey } from './key-ring.ts';
 import { hasRocaFingerprint } from './roca.ts';
-import { isJsonObject, member } from './strict-json.ts';
-import type { JsonObject } from './strict-json.ts';
+import { isJsonObject, member } from '../strict-json.ts';
+import type { JsonObject } from '../strict-json.ts';
 
 /** Bits of an RSA modulus: RFC 7518 section 3.3 asks for at least 2,048; beyond the upper bound verifying costs too much. */
 const MIN_RSA_BITS = 2_048;

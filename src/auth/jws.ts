@@ -2,7 +2,7 @@ import { verifySignature } from './algorithm.ts';
 import { decodeBase64url, stripPadding } from './base64url.ts';
 import type { VerificationKey } from './key-ring.ts';
 import { invalidToken } from './refusal.ts';
-import { isJsonObject, member, parseJsonObject } from './strict-json.ts';
+import { isJsonObject, member, parseJsonObject } from '../strict-json.ts';
 
 /** A JWS in compact serialisation (RFC 7515 section 7.1), decoded and canonical, not verified. */
 export interface Jws {

@@ -7,8 +7,8 @@ import { isSignedBy } from './jws.ts';
 import type { Jws } from './jws.ts';
 import type { KeyRing, VerificationKey } from './key-ring.ts';
 import { cannotKnow, invalidToken } from './refusal.ts';
-import { parseJsonObject } from './strict-json.ts';
-import type { JsonObject } from './strict-json.ts';
+import { parseJsonObject } from '../strict-json.ts';
+import type { JsonObject } from '../strict-json.ts';
 import type { VerifiedToken } from './verified-token.ts';
 import { GatewayFault } from '../errors.ts';
 
@@ -100,6 +100,7 @@ export class JwtVerifier {
       signingInput: jws.signingInput,
       signature: jws.signature,
       algorithm: jws.algorithm,
+      claims,
       // Not the bare exp: a revocation must outlive the last moment at which the token would be admitted.
       expiresAtMs: admittedUntilMs,
     });

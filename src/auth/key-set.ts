@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readJwk } from './jwk.ts';
 import type { KeyLookup, VerificationKey } from './key-ring.ts';
-import { member, parseJsonObject } from './strict-json.ts';
+import { member, parseJsonObject } from '../strict-json.ts';
 
 /** Keys in one set; more are taken for garbage. */
 const MAX_KEYS = 100;

@@ -23,6 +23,22 @@ export interface KeySetTimings {
   readonly timeoutMs?: number;
 }
 
+/** A JWK Set as its issuer published it. */
+export interface KeySetText {
+  readonly text: string;
+  /** When it was read, epoch milliseconds. */
+  readonly readAtMs: number;
+}
+
+/** A JWK Set on its way to a thread that did not read it itself. */
+export interface KeySetReading {
+  readonly text: string;
+  /** Grows whenever a key was dropped. */
+  readonly generation: number;
+  /** Until when its keys may be used, milliseconds of the clock that {@link RemoteKeySet} was given. */
+  readonly usableUntilMs: number;
+}
+
 interface RemoteKeySetOptions {
   readonly issuer: string;
   readonly url: string;
@@ -31,6 +47,9 @@ interface RemoteKeySetOptions {
   readonly http: HttpClient;
   readonly log: Log;
   readonly timings?: KeySetTimings;
+  /** The set as it was read before this start. */
+  readonly initial?: KeySetText;
+  readonly onRead?: (reading: KeySetText) => void;
   /** Milliseconds of a clock that never steps. */
   readonly monotonicNow: () => number;
 }
@@ -46,6 +65,7 @@ export class RemoteKeySet implements KeyRing {
   readonly #closing = new AbortController();
   #generation = 0;
   #set = new KeySet([]);
+  #text: string | undefined;
   #readAtMs = Number.NEGATIVE_INFINITY;
   #nextFetchAtMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
@@ -64,11 +84,27 @@ export class RemoteKeySet implements KeyRing {
       timeoutMs: 5_000,
       ...options.timings,
     };
+    if (options.initial !== undefined) this.#begin(options.initial);
     void this.#fetch();
   }
 
   get generation(): number {
     return this.#generation;
+  }
+
+  /** What was read last, for others to verify with; undefined before the first time. */
+  get reading(): KeySetReading | undefined {
+    if (this.#text === undefined) return undefined;
+    return {
+      text: this.#text,
+      generation: this.#generation,
+      usableUntilMs: this.#readAtMs + this.#usableForMs,
+    };
+  }
+
+  /** Until when {@link renew} would not ask the issuer again, milliseconds of the monotonic clock. */
+  get asksAgainAtMs(): number {
+    return this.#nextFetchAtMs;
   }
 
   counts(generation: number): boolean {
@@ -93,9 +129,30 @@ export class RemoteKeySet implements KeyRing {
     await this.#fetching;
   }
 
+  get #usableForMs(): number {
+    return this.#timings.refreshMs + this.#timings.maxStaleMs;
+  }
+
   #tooOld(): boolean {
-    const { refreshMs, maxStaleMs } = this.#timings;
-    return this.#options.monotonicNow() - this.#readAtMs > refreshMs + maxStaleMs;
+    return this.#options.monotonicNow() - this.#readAtMs > this.#usableForMs;
+  }
+
+  /** Takes the set of an earlier start, if it is not too old. The clock may have been set back since: nothing is younger than now. */
+  #begin({ text, readAtMs }: KeySetText): void {
+    const { issuer, algorithms, monotonicNow } = this.#options;
+    const ageMs = Math.max(0, Date.now() - readAtMs);
+    if (!(ageMs <= this.#usableForMs)) return;
+    try {
+      const { set } = readKeySet(text, algorithms);
+      this.#set = set;
+      this.#text = text;
+      this.#readAtMs = monotonicNow() - ageMs;
+      const ageS = Math.round(ageMs / 1_000);
+      this.#say('info', `${set.size} keys of issuer ${issuer} kept from ${ageS} s ago are used`);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : 'unknown failure';
+      this.#say('warn', `the kept keys of issuer ${issuer} cannot be used: ${why}`);
+    }
   }
 
   /** Joins the fetch in flight or starts one. Never rejects. */
@@ -114,12 +171,14 @@ export class RemoteKeySet implements KeyRing {
       const { set, dropped } = readKeySet(body, algorithms);
       if (!set.keepsAllOf(this.#set)) this.#generation += 1;
       this.#set = set;
+      this.#text = body;
       this.#readAtMs = monotonicNow();
       this.#failures = 0;
       this.#nextFetchAtMs = this.#readAtMs + this.#timings.cooldownMs;
       const unused = dropped.length === 0 ? '' : `; not used: ${dropped.slice(0, 5).join('; ')}`;
       this.#say('info', `${set.size} keys of issuer ${issuer} read from ${hostOf(url)}${unused}`);
       this.#schedule(jittered(this.#timings.refreshMs));
+      this.#options.onRead?.({ text: body, readAtMs: Date.now() });
     } catch (error) {
       if (this.#closing.signal.aborted) return;
       const pauseMs = this.#pauseMs();

@@ -6,6 +6,12 @@ import type { TrustedIssuer } from './jwt.ts';
 import type { KeyRing } from './key-ring.ts';
 import { RemoteKeySet } from './remote-key-set.ts';
 
+/** What of an authenticator's options is about issuers. */
+export type TrustOptions = Pick<
+  AuthenticatorOptions,
+  'issuers' | 'introspection' | 'http' | 'log' | 'quiet' | 'keySetTimings' | 'monotonicNow'
+>;
+
 const LOOPBACK = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 
 /**
@@ -13,12 +19,12 @@ const LOOPBACK = /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
  * configuration leaves nothing running.
  * @throws OperatorError `ERR_ISSUER_KEY`, `ERR_ISSUER_TWICE`, `ERR_ISSUER_ALGORITHM`, `ERR_INTROSPECTION`
  */
-export function trustIssuers(options: AuthenticatorOptions): readonly TrustedIssuer[] {
+export function trustIssuers(options: TrustOptions): readonly TrustedIssuer[] {
   const names = new Set<string>();
   for (const issuer of options.issuers) checkIssuer(issuer, names);
   if (options.introspection !== undefined && !URL.canParse(options.introspection.url))
     throw new OperatorError('ERR_INTROSPECTION', 'the introspection address is no URL');
-  warnOfPlainText(options);
+  if (options.quiet !== true) warnOfPlainText(options);
   const openers = options.issuers.map((rules) => ({ rules, open: prepareRing(rules, options) }));
   return openers.map(({ rules, open }) => ({ rules, ring: open() }));
 }
@@ -39,7 +45,7 @@ function checkIssuer({ issuer, algorithms = [], keys }: IssuerOptions, names: Se
 }
 
 /** Whoever sits between could hand us keys of their own, or read the key manager's password. */
-function warnOfPlainText({ issuers, introspection, log }: AuthenticatorOptions): void {
+function warnOfPlainText({ issuers, introspection, log }: TrustOptions): void {
   const urls = issuers.flatMap(({ keys }) => (keys.kind === 'jwks' ? [keys.url] : []));
   if (introspection !== undefined) urls.push(introspection.url);
   for (const { protocol, host, hostname } of urls.map((url) => new URL(url)))
@@ -47,12 +53,13 @@ function warnOfPlainText({ issuers, introspection, log }: AuthenticatorOptions):
       log.warn('IssuerKeys', `${host} is called without TLS: anyone on the way can forge tokens`);
 }
 
-function prepareRing(rules: IssuerOptions, options: AuthenticatorOptions): () => KeyRing {
+function prepareRing(rules: IssuerOptions, options: TrustOptions): () => KeyRing {
   const { issuer, keys, algorithms } = rules;
   if (keys.kind === 'certificate') {
     const ring = new IssuerCertificate(issuer, keys.pem, algorithms);
     return () => ring;
   }
+  if (keys.kind === 'ring') return () => keys.ring;
   const { http, log, keySetTimings, monotonicNow = () => performance.now() } = options;
   return () =>
     new RemoteKeySet({
@@ -62,6 +69,8 @@ function prepareRing(rules: IssuerOptions, options: AuthenticatorOptions): () =>
       http,
       log,
       timings: { ...keySetTimings, ...keys.timings },
+      ...(keys.initial === undefined ? {} : { initial: keys.initial }),
+      ...(keys.onRead === undefined ? {} : { onRead: keys.onRead }),
       monotonicNow,
     });
 }

@@ -1,19 +1,23 @@
+import { resolve } from 'node:path';
 import { loadArtifact } from '../artifact.ts';
 import { describeConfig } from '../config/describe.ts';
 import { loadConfig } from '../config/load.ts';
-import { OperatorError } from '../errors.ts';
+import { describeError, OperatorError } from '../errors.ts';
 import { createLog } from '../log-writer.ts';
 import { startServer } from '../server.ts';
 import { VERSION } from '../version.ts';
 import { complaint } from './complaint.ts';
 import type { Io } from './io.ts';
 
-const USAGE = `Use: gateway <artifact> [--section.key=value ...]
+const USAGE = `Use: gateway <artifact> [--takeover] [--section.key=value ...]
      gateway version
 
 Runs the file that \`micro-gw build\` made. The configuration is micro-gw.conf in $MGW_CONF_DIR, $MGW_HOME/conf or ./conf;
 any of its keys can be overridden, for instance --b7a.log.level=DEBUG.
+With --takeover it shares the ports of a gateway that runs already, until that one ends: start the new one, wait for it, end the old one.
 `;
+
+const TAKEOVER = '--takeover';
 
 /** The signals that end a gateway in peace. */
 const ENDINGS = ['SIGTERM', 'SIGINT'] as const;
@@ -22,7 +26,7 @@ const ENDINGS = ['SIGTERM', 'SIGINT'] as const;
  * Runs the gateway until it is told to end.
  * @param argv words after the program's name
  * @param ended resolves when the gateway is to drain and stop; by default at a signal
- * @returns the exit code: 0 after a drain, 1 when the start was refused
+ * @returns the exit code: 0 after a drain, 1 when the start was refused or the gateway could not go on
  */
 export async function main(
   argv: readonly string[],
@@ -30,7 +34,8 @@ export async function main(
   ended: () => Promise<string> = endingSignal,
 ): Promise<number> {
   const overrides = argv.filter((word) => word.startsWith('--') && word.includes('='));
-  const [path, ...more] = argv.filter((word) => !overrides.includes(word));
+  const takeover = argv.includes(TAKEOVER);
+  const [path, ...more] = argv.filter((word) => word !== TAKEOVER && !overrides.includes(word));
   if (path === 'version' || path === '--version' || path === '-version') {
     io.out(`${VERSION}\n`);
     return 0;
@@ -54,8 +59,7 @@ export async function main(
     return 1;
   }
   try {
-    await run(path, overrides, io, ended());
-    return 0;
+    return await run(path, { overrides, takeover }, io, ended());
   } catch (error) {
     if (error instanceof OperatorError) io.err(complaint('gateway', error));
     else
@@ -76,26 +80,50 @@ function separated(argv: readonly string[]): OperatorError | undefined {
   return new OperatorError('ERR_CONFIG_FLAG', `write ${flag}=${shown}, with an equals sign`);
 }
 
+/** What the words after the artifact say. */
+interface Flags {
+  readonly overrides: readonly string[];
+  readonly takeover: boolean;
+}
+
 async function run(
   path: string,
-  overrides: readonly string[],
+  { overrides, takeover }: Flags,
   io: Io,
   ended: Promise<string>,
-): Promise<void> {
+): Promise<number> {
   const { config, notes, placeOf } = loadConfig({ argv: overrides, env: process.env, cwd: io.cwd });
-  const artifact = await loadArtifact(path);
+  const artifactFile = resolve(io.cwd, path);
+  const artifact = await loadArtifact(artifactFile);
   const log = createLog({ ...config.log });
   try {
     for (const { level, message } of notes) log[level]('Configuration', message);
     for (const line of describeConfig(config)) log.debug('Configuration', line);
-    const server = await startServer({ config, placeOf, artifact, log });
-    const why = await ended;
-    log.info('APIGateway', `Ending (${why}): no new connections, requests in flight are finished`);
+    const server = await startServer({ config, placeOf, artifact, artifactFile, takeover, log });
+    const ending = await Promise.race([
+      ended.then((signal) => ({ why: signal, code: 0 })),
+      Promise.race([server.failed, uncaught()]).then((error) => {
+        log.error('APIGateway', `The gateway cannot go on: ${describeError(error)}`);
+        return { why: 'failure', code: 1 };
+      }),
+    ]);
+    log.info(
+      'APIGateway',
+      `Ending (${ending.why}): no new connections, requests in flight are finished`,
+    );
     await server.close();
     log.info('APIGateway', 'Ended');
+    return ending.code;
   } finally {
     await log.flush();
   }
+}
+
+/** Resolves with the first error that nobody caught in this thread; the following ones change nothing any more. */
+function uncaught(): Promise<unknown> {
+  return new Promise((resolve) => {
+    process.on('uncaughtException', resolve);
+  });
 }
 
 /** Resolves with the first ending signal's name; a second one ends the process at once. */

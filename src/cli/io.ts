@@ -8,6 +8,10 @@ export interface Io {
   readonly colour: boolean;
   /** Folder that relative paths are meant from. */
   readonly cwd: string;
+  /** Environment; the process's own when absent. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Standard input; the process's own when absent. */
+  readonly input?: AsyncIterable<Uint8Array | string>;
 }
 
 /** The real terminal. Colours only where a person looks at them (and https://no-color.org is respected). */

@@ -1,5 +1,3 @@
-import { parseArgs } from 'node:util';
-import type { ParseArgsConfig } from 'node:util';
 import { OperatorError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
 import { VERSION } from '../version.ts';
@@ -7,6 +5,7 @@ import { complaint } from './complaint.ts';
 import { HELP } from './help.ts';
 import { styled } from './io.ts';
 import type { Io } from './io.ts';
+import { parse, usage } from './words.ts';
 
 type Command = (words: string[], io: Io, verbose: boolean) => Promise<number>;
 
@@ -14,6 +13,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   init,
   build,
   'token-service': tokenService,
+  revoke,
+  revocations,
+  explain,
+  status,
   version,
   help,
 };
@@ -27,7 +30,7 @@ const NOT_BUILT: Readonly<Record<string, string>> = {
 /**
  * Runs one `micro-gw` command.
  * @param argv words after the program's name
- * @returns the exit code: 0 when everything went well, 1 otherwise
+ * @returns the exit code: 0 when everything went well, 1 otherwise; 3 is `explain`'s for a token that would be refused
  */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
   const verbose = argv[0] === '--verbose' || (argv.includes('--verbose') && argv[0] !== TOKENS);
@@ -165,6 +168,34 @@ async function tokenService(words: string[], io: Io): Promise<number> {
   return run(words, io);
 }
 
+async function revoke(words: string[], io: Io): Promise<number> {
+  if (asksForHelp(words)) return help(['revoke'], io);
+  const command = await import('./revoke.ts');
+  return command.run(words, io);
+}
+
+async function revocations(words: string[], io: Io): Promise<number> {
+  if (asksForHelp(words)) return help(['revocations'], io);
+  const command = await import('./revocations.ts');
+  return command.run(words, io);
+}
+
+async function explain(words: string[], io: Io): Promise<number> {
+  if (asksForHelp(words)) return help(['explain'], io);
+  const command = await import('./explain.ts');
+  return command.run(words, io);
+}
+
+async function status(words: string[], io: Io): Promise<number> {
+  if (asksForHelp(words)) return help(['status'], io);
+  const command = await import('./status.ts');
+  return command.run(words, io);
+}
+
+function asksForHelp(words: readonly string[]): boolean {
+  return words[0] === '?' || words.includes('-h') || words.includes('--help');
+}
+
 function version(words: string[], io: Io): Promise<number> {
   parse(words, {});
   io.out(`${VERSION}\n`);
@@ -189,23 +220,6 @@ function help(words: string[], io: Io): Promise<number> {
 function didYouMean(word: string, known: readonly string[]): string {
   const meant = nearest(word, known);
   return meant === undefined ? '' : `: did you mean '${meant}'?`;
-}
-
-function usage(message: string, cause?: unknown): OperatorError {
-  return new OperatorError('ERR_USAGE', message, cause === undefined ? {} : { cause });
-}
-
-type Options = NonNullable<ParseArgsConfig['options']>;
-type Parsed<T extends Options> = ReturnType<
-  typeof parseArgs<{ args: string[]; options: T; allowPositionals: true }>
->;
-
-function parse<T extends Options>(words: string[], options: T): Parsed<T> {
-  try {
-    return parseArgs({ args: words, options, allowPositionals: true });
-  } catch (error) {
-    throw usage(error instanceof Error ? error.message : String(error), error);
-  }
 }
 
 function onlyProject(positionals: readonly string[]): string {

@@ -1,10 +1,24 @@
+import { join } from 'node:path';
 import type { Assembly } from './assembly.ts';
-import type { HeaderRule, KeyManagerConfig, MgwConfig, StoreConfig } from './config.ts';
+import type {
+  HeaderRule,
+  KeyManagerConfig,
+  MgwConfig,
+  OperatorConfig,
+  StoreConfig,
+} from './config.ts';
 import { assembleIssuers } from './issuers.ts';
 import { isLoopback } from './read-value.ts';
 import { assembleSources } from './sources.ts';
 
-type PortName = 'httpPort' | 'httpsPort' | 'tokenListenerPort';
+/** Names of the port keys, in the order in which they are compared. */
+const PORTS = [
+  'listenerConfig.httpPort',
+  'listenerConfig.httpsPort',
+  'listenerConfig.tokenListenerPort',
+  'operatorConfig.port',
+] as const;
+type PortName = (typeof PORTS)[number];
 
 /** WSO2's fallback for an empty `server.header`. */
 const DEFAULT_SERVER_HEADER = 'ballerina';
@@ -46,6 +60,7 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
       clockSkewMs:
         server.timestampSkew === -1 ? settings.keyManager.timestampSkew : server.timestampSkew,
       drainTimeoutMs: server.drainTimeout,
+      threads: server.threads,
     },
     auth: {
       header: authConfig.authorizationHeader,
@@ -59,9 +74,16 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
     keyManager,
     revocation: {
       whenUnknown: revocation.whenUnknown,
+      whenStale: assembleWhenStale(assembly, keyManager),
+      maxStalenessMs: revocation.maxStaleness,
+      denyOnUnclosedGap: revocation.denyOnUnclosedGap,
+      maxEntries: revocation.maxEntries,
+      stateFolder: revocation.stateFolder ?? join(home, 'state'),
+      streamGraceMs: revocation.streamGrace,
       longestTokenLifeMs: revocation.longestTokenLife,
       sources,
     },
+    operator: assembleOperator(assembly, home),
     httpClients: {
       verifyHostname: httpClients.verifyHostname,
       disableSslVerification: httpClients.disableSslVerification,
@@ -75,6 +97,46 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
   };
 }
 
+function assembleWhenStale(
+  assembly: Assembly,
+  { basic }: KeyManagerConfig,
+): 'deny' | 'introspect' | 'allow' {
+  const { whenStale } = assembly.read.settings.tokenRevocationConfig;
+  if (whenStale === 'introspect' && basic === undefined)
+    assembly.contradiction(
+      'tokenRevocationConfig.whenStale',
+      'is "introspect", but there are no credentials for the key manager: enable [keymanager.security.basic]',
+    );
+  return whenStale;
+}
+
+function assembleOperator(assembly: Assembly, home: string): OperatorConfig | undefined {
+  const { operatorConfig: table } = assembly.read.settings;
+  if (!table.enable) return undefined;
+  if (table.keyStorePath === undefined && !isLoopbackHost(table.host))
+    assembly.contradiction(
+      'operatorConfig.host',
+      'is not loopback, and there is no `keyStorePath`: beyond this machine the API is served with TLS only',
+    );
+  if (table.clientCaPath !== undefined && table.keyStorePath === undefined)
+    assembly.contradiction(
+      'operatorConfig.clientCaPath',
+      'is set, but `keyStorePath` is not: client certificates are a part of TLS',
+    );
+  return {
+    host: table.host,
+    port: table.port,
+    tokenPath: table.tokenPath ?? join(home, 'security', 'operator.token'),
+    keyStore: keyStore(table.keyStorePath, table.keyStorePassword),
+    clientCaPath: table.clientCaPath,
+    allowedHosts: table.allowedHosts,
+  };
+}
+
+function isLoopbackHost(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+}
+
 /** -1 in the file is for "none of our own". */
 function limit(value: number): number | undefined {
   return value === -1 ? undefined : value;
@@ -85,17 +147,22 @@ function keyStore(path: string | undefined, password: string): StoreConfig | und
 }
 
 function checkPorts(assembly: Assembly): void {
-  const { listenerConfig } = assembly.read.settings;
+  const { listenerConfig, operatorConfig } = assembly.read.settings;
+  const portOf: Readonly<Record<PortName, number>> = {
+    'listenerConfig.httpPort': listenerConfig.httpPort,
+    'listenerConfig.httpsPort': listenerConfig.httpsPort,
+    'listenerConfig.tokenListenerPort': listenerConfig.tokenListenerPort,
+    'operatorConfig.port': operatorConfig.enable ? operatorConfig.port : 0,
+  };
   const seen = new Map<number, PortName>();
-  for (const name of ['httpPort', 'httpsPort', 'tokenListenerPort'] as const) {
-    const port = listenerConfig[name];
+  for (const name of PORTS) {
+    const port = portOf[name];
     const other = port === 0 ? undefined : seen.get(port);
     if (other !== undefined) {
       // The complaint belongs to the line that was written, not to a default.
-      const [mine, its] = assembly.has(`listenerConfig.${name}`) ? [name, other] : [other, name];
-      const where = assembly.whereIs(`listenerConfig.${its}`);
-      const problem = `is ${port}, and so is \`listenerConfig.${its}\` (${where}): each listener needs its own port`;
-      assembly.contradiction(`listenerConfig.${mine}`, problem);
+      const [mine, its] = assembly.has(name) ? [name, other] : [other, name];
+      const problem = `is ${port}, and so is \`${its}\` (${assembly.whereIs(its)}): each listener needs its own port`;
+      assembly.contradiction(mine, problem);
     }
     seen.set(port, name);
   }

@@ -14,6 +14,7 @@ export interface MgwConfig {
   readonly tokenCache: TokenCacheConfig;
   readonly keyManager: KeyManagerConfig;
   readonly revocation: RevocationConfig;
+  readonly operator: OperatorConfig | undefined;
   readonly httpClients: HttpClientsConfig;
   readonly log: LogConfig;
 }
@@ -67,6 +68,8 @@ export interface ServerConfig {
   readonly clockSkewMs: number;
   /** How long requests in flight may go on after SIGTERM. */
   readonly drainTimeoutMs: number;
+  /** Threads for requests; 0: one per core. */
+  readonly threads: number;
 }
 
 /** One `[[server.headerConf]]`. */
@@ -157,9 +160,33 @@ export interface KeyManagerConfig {
   readonly timeoutMs: number;
 }
 
+/** The operator's API. */
+export interface OperatorConfig {
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  /** Absolute path of the file with the bearer token. */
+  readonly tokenPath: string;
+  /** Absent: plain HTTP, on loopback only. */
+  readonly keyStore: StoreConfig | undefined;
+  /** PEM file: who shows a client certificate of these needs no token. */
+  readonly clientCaPath: string | undefined;
+  readonly allowedHosts: readonly string[];
+}
+
 export interface RevocationConfig {
-  /** What a secured call gets while revocations are not known yet: `deny` is 503. */
+  /** What a secured call gets while nothing is known yet: `deny` is 503. */
   readonly whenUnknown: 'deny' | 'allow';
+  /** What it gets when what is known is older than `maxStalenessMs`; a route may say otherwise. */
+  readonly whenStale: 'deny' | 'introspect' | 'allow';
+  readonly maxStalenessMs: number;
+  readonly denyOnUnclosedGap: boolean;
+  /** Most revoked tokens kept. */
+  readonly maxEntries: number;
+  /** Absolute path of the journal's folder. */
+  readonly stateFolder: string;
+  /** How long an open response of a token may go on after its revocation. */
+  readonly streamGraceMs: number;
   /** Cap of every revocation, and of every admitted token's life. */
   readonly longestTokenLifeMs: number;
   /** Enabled sources only; names are unique. */
@@ -180,7 +207,14 @@ interface SourceCore {
   readonly ttlUnit: SourceTtlUnit;
   /** Issuers whose tokens its events may deny. Absent: every issuer's. */
   readonly issuers: readonly string[] | undefined;
+  /** Kinds of rules it may make. */
+  readonly rules: readonly SourceRuleKind[];
+  /** Whether knowledge counts as stale when this source has not proved itself. */
+  readonly required: boolean;
 }
+
+/** The same words as in the room revocation. */
+export type SourceRuleKind = 'subject' | 'session' | 'client' | 'claims' | 'issuer' | 'lift';
 
 /** A JMS topic over AMQP 0-9-1. */
 export interface AmqpSourceConfig extends SourceCore {
@@ -191,6 +225,8 @@ export interface AmqpSourceConfig extends SourceCore {
   /** Wins over the URL's, when not empty. */
   readonly username: string;
   readonly password: string;
+  /** Name of a durable subscription. Absent: what is published while the gateway is away is not heard. */
+  readonly durableSubscription: string | undefined;
 }
 
 /** WSO2's `GET <url>/revokedjwt`. */

@@ -17,6 +17,19 @@ const anySource = {
     absent: 'all issuers',
     doc: `Issuers whose tokens this source may revoke. Each must be configured here. ${NOT_WSO2}`,
   },
+  rules: {
+    kind: 'list',
+    default: ['subject', 'session', 'client', 'claims'],
+    of: ['subject', 'session', 'client', 'claims', 'issuer', 'lift'],
+    mayBeEmpty: true,
+    doc: `Kinds of rules that this source may make beside revoking single tokens; see docs/rules.md. \`issuer\` (all tokens of one issuer) and \`lift\` (take a rule back) have to be asked for. ${NOT_WSO2}`,
+  },
+  required: {
+    kind: 'flag',
+    absent: 'true for stores; for topics only where there is no store',
+    example: 'true',
+    doc: `Whether the gateway has to know of this source that nothing was missed: otherwise its knowledge is stale. ${NOT_WSO2}`,
+  },
 } as const satisfies Record<string, Field>;
 
 const jmsCredentials = {
@@ -39,6 +52,13 @@ const jmsCredentials = {
     doc: 'Accepted for the sake of existing files; has no effect.',
   },
 } as const satisfies Record<string, Field>;
+
+const durableSubscription = {
+  kind: 'text',
+  example: '"gateway-1"',
+  absent: 'what is published while the gateway is away is not heard',
+  doc: `Name of a durable subscription of this gateway alone: the broker keeps what is published while it is away. ${NOT_WSO2}`,
+} as const satisfies Field;
 
 /** Keys of stores: `[tokenRevocationConfig.persistent]` and further sources. */
 const store = {
@@ -85,11 +105,11 @@ const store = {
     kind: 'duration',
     example: '"20s"',
     absent:
-      '`20s` for `default`, `5m` for `etcd` and extensions, `1h` for `event-stream`, which hear of changes in between',
+      '`20s`, or a third of `maxStaleness` where that is less; `5m` for `etcd` with `/v3/` in its URL and `1h` for `event-stream`, which prove themselves in between',
     bare: 'seconds',
     min: '100ms',
     max: '1d',
-    doc: `How often the whole store is read again. ${NOT_WSO2}`,
+    doc: `How often the whole store is read again. Above \`maxStaleness\` it is refused where reading is what proves the store: for \`default\`, \`etcd\` without \`/v3/\` and extensions. ${NOT_WSO2}`,
   },
 } as const satisfies Record<string, Field>;
 
@@ -106,11 +126,51 @@ export const REVOCATION_SCHEMA = {
         max: '3650d',
         doc: `Caps every revocation, and stands in for a lifetime that is missing. A token whose \`exp\` is further away is refused. ${NOT_WSO2}`,
       },
+      maxStaleness: {
+        kind: 'duration',
+        default: '60s',
+        bare: 'seconds',
+        min: '1s',
+        max: '1d',
+        doc: `How old the knowledge of revocations may be. Every source proves at least every third of it that nothing was missed; past it \`whenStale\` applies. ${NOT_WSO2}`,
+      },
+      whenStale: {
+        kind: 'choice',
+        default: 'deny',
+        of: ['deny', 'introspect', 'allow'],
+        doc: `What a call with a token that is not known to be revoked gets while knowledge is older than \`maxStaleness\`: \`deny\` answers 503, \`introspect\` asks the key manager about the token, \`allow\` lets it through, counted and marked in the log. A route's \`x-portcullis-when-stale\` wins. ${NOT_WSO2}`,
+      },
+      denyOnUnclosedGap: {
+        kind: 'flag',
+        default: false,
+        doc: `Topics without a store: whether calls are treated as stale while revocations may have been missed (before the start, and in an outage) that could still matter, that is for \`longestTokenLife\`. \`durableSubscription\` avoids the gap. ${NOT_WSO2}`,
+      },
+      maxEntries: {
+        kind: 'integer',
+        default: 20_000_000,
+        min: 1_000,
+        max: 100_000_000,
+        doc: `Most revoked tokens kept. What finds no room keeps the gateway stale; it is never half a list. About 19 bytes each, taken as they come. ${NOT_WSO2}`,
+      },
+      stateFolder: {
+        kind: 'path',
+        example: '"${mgw-runtime.home}/state"',
+        absent: '`state` under `MGW_HOME`',
+        doc: `Folder of the journal: what was learnt, so that a restart with everything else down forgets nothing. One gateway each. ${NOT_WSO2}`,
+      },
+      streamGrace: {
+        kind: 'duration',
+        default: '0s',
+        bare: 'seconds',
+        min: '0s',
+        max: '1h',
+        doc: `How long a WebSocket, event stream or other open response of a token may go on after the token was revoked. ${NOT_WSO2}`,
+      },
       whenUnknown: {
         kind: 'choice',
         default: 'deny',
         of: ['deny', 'allow'],
-        doc: `What a call to a secured operation gets before every enabled store was read once: \`deny\` answers 503, \`allow\` lets it through and is said at every start. ${NOT_WSO2}`,
+        doc: `What a call to a secured operation gets before every required source was read once and where the journal knows nothing: \`deny\` answers 503, \`allow\` lets it through and is said at every start. ${NOT_WSO2}`,
       },
     },
   },
@@ -134,6 +194,7 @@ export const REVOCATION_SCHEMA = {
         doc: 'JMS connection URL of the broker, with failover and TLS options.',
       },
       ...jmsCredentials,
+      durableSubscription,
       ...anySource,
     },
   },
@@ -198,6 +259,7 @@ export const REVOCATION_SCHEMA = {
         doc: 'JMS connection URL of the broker (`amqp`).',
       },
       ...jmsCredentials,
+      durableSubscription,
       ...store,
       ...anySource,
     },
@@ -209,5 +271,6 @@ export const AMQP_ONLY: ReadonlySet<string> = new Set([
   'jmsConnectionTopic',
   'jmsConnectionProviderUrl',
   ...Object.keys(jmsCredentials),
+  'durableSubscription',
 ]);
 export const STORE_ONLY: ReadonlySet<string> = new Set(Object.keys(store));

@@ -131,6 +131,13 @@ export const TRAFFIC_SCHEMA = {
         mayBeEmpty: true,
         doc: 'The `Server` header of answers. Empty means `ballerina`, as in WSO2.',
       },
+      threads: {
+        kind: 'integer',
+        default: 0,
+        min: 0,
+        max: 256,
+        doc: 'Threads that handle requests, beside the one that keeps the revocation list. 0: one per core. Not a WSO2 key.',
+      },
       timestampSkew: {
         kind: 'duration',
         default: '5s',
@@ -267,7 +274,7 @@ export const TRAFFIC_SCHEMA = {
         default: 10_000,
         min: 0,
         max: 10_000_000,
-        doc: 'Most entries. 0 caches nothing.',
+        doc: 'Most entries of each thread (`server.threads`). 0 caches nothing.',
       },
     },
   },

@@ -18,31 +18,56 @@ const BUILT_IN = ['default', 'etcd', 'event-stream'] as const;
 type BuiltIn = (typeof BUILT_IN)[number];
 
 /** What holds when a store's key is not written: WSO2's own values, by type. */
-const STORE_DEFAULTS: Record<
-  BuiltIn,
-  { url?: string; credentials?: Credentials; reconcileIntervalMs: number }
-> = {
+const STORE_DEFAULTS: Record<BuiltIn, { url?: string; credentials?: Credentials }> = {
   default: {
-    reconcileIntervalMs: 20_000,
     url: 'https://localhost:9443/internal/data/v1',
     credentials: { username: 'admin', password: 'admin' },
   },
   etcd: {
-    reconcileIntervalMs: 300_000,
     url: 'https://127.0.0.1:2379/v2/keys/jti/',
     credentials: { username: 'root', password: 'root' },
   },
   // Our own token service: it has no credential that everybody knows, and no anonymous reader.
-  'event-stream': { reconcileIntervalMs: 3_600_000 },
+  'event-stream': {},
 };
 
-/** For extensions, milliseconds. */
-const EXTENSION_RECONCILE_MS = 300_000;
+/** How often a store is read whole where nothing is written, milliseconds; see {@link reconcileIntervalOf}. */
+const RECONCILE_MS = 20_000;
+/** The same for those that prove themselves in between: etcd's API v3, and the event stream. */
+const V3_RECONCILE_MS = 300_000;
+const STREAM_RECONCILE_MS = 3_600_000;
 
-type Core = Pick<SourceConfig, 'name' | 'ttlUnit' | 'issuers'>;
+type Core = Pick<SourceConfig, 'name' | 'ttlUnit' | 'issuers' | 'rules' | 'required'>;
 
-function coreOf(name: string, table: Realtime | Persistent | Further): Core {
-  return { name, ttlUnit: table.ttlUnit, issuers: table.issuers };
+function coreOf(
+  name: string,
+  table: Realtime | Persistent | Further,
+  requiredByDefault: boolean,
+): Core {
+  const { ttlUnit, issuers, rules } = table;
+  return { name, ttlUnit, issuers, rules, required: table.required ?? requiredByDefault };
+}
+
+/** Milliseconds between whole reads. Where reading is what proves that nothing was missed it has to be more often than `maxStaleness`. */
+function reconcileIntervalOf(
+  at: string,
+  type: BuiltIn | 'extension',
+  urls: readonly string[],
+  table: Persistent | Further,
+  assembly: Assembly,
+): number {
+  if (type === 'event-stream') return table.reconcileInterval ?? STREAM_RECONCILE_MS;
+  // Without a version in the URL the server decides: then it may be one that has nothing but readings.
+  if (type === 'etcd' && urls.some((url) => url.includes('/v3/')))
+    return table.reconcileInterval ?? V3_RECONCILE_MS;
+  const { maxStaleness } = assembly.read.settings.tokenRevocationConfig;
+  const written = table.reconcileInterval;
+  if (written !== undefined && written > maxStaleness)
+    assembly.contradiction(
+      `${at}.reconcileInterval`,
+      `is longer than \`tokenRevocationConfig.maxStaleness\` (${assembly.whereIs('tokenRevocationConfig.maxStaleness')}): the store would be stale between two reads`,
+    );
+  return written ?? Math.min(RECONCILE_MS, Math.floor(maxStaleness / 3));
 }
 
 function amqp(
@@ -74,7 +99,14 @@ function amqp(
       `is set, but \`jmsConnection${unset}\` is empty: set both, or neither and put them into the URL`,
     );
   }
-  return { ...core, type: 'amqp', url, topic: table.jmsConnectionTopic, username, password };
+  const { durableSubscription } = table;
+  if (durableSubscription !== undefined && !/^[\w.-]{1,128}$/.test(durableSubscription))
+    assembly.badValue(
+      `${at}.durableSubscription`,
+      'must be 1 to 128 letters, digits, `.`, `_` or `-`',
+    );
+  const topic = table.jmsConnectionTopic;
+  return { ...core, type: 'amqp', url, topic, username, password, durableSubscription };
 }
 
 /** The URLs of a store, each checked; the default of its type where none is written. */
@@ -170,7 +202,7 @@ function store(
   const clientKeyStore = clientKeyStoreOf(at, type, table, assembly);
   const [url] = urls;
   if (url === undefined) return undefined;
-  const reconcileIntervalMs = table.reconcileInterval ?? STORE_DEFAULTS[type].reconcileIntervalMs;
+  const reconcileIntervalMs = reconcileIntervalOf(at, type, urls, table, assembly);
   if (type === 'etcd')
     return { ...core, type, urls, credentials, clientKeyStore, reconcileIntervalMs };
   if (type === 'event-stream') {
@@ -216,7 +248,7 @@ function persistent(assembly: Assembly): SourceConfig | undefined {
       assembly.complaints.add(unknownKey(path, place));
   }
   if (!table.enablePersistentStorageRetrieval) return undefined;
-  const core = coreOf('persistent', table);
+  const core = coreOf('persistent', table, true);
   if (type !== 'extension') return store(PERSISTENT, type, core, table, assembly);
   const extensionType = table.type ?? '';
   const near = nearest(extensionType, BUILT_IN);
@@ -229,7 +261,7 @@ function persistent(assembly: Assembly): SourceConfig | undefined {
     type,
     extensionType,
     section: assembly.read.persistentSection,
-    reconcileIntervalMs: table.reconcileInterval ?? EXTENSION_RECONCILE_MS,
+    reconcileIntervalMs: reconcileIntervalOf(PERSISTENT, 'extension', [], table, assembly),
   };
 }
 
@@ -258,7 +290,7 @@ function further(assembly: Assembly): (SourceConfig | undefined)[] {
           `has no meaning for a source of type "${table.type}"`,
         );
     }
-    const core = coreOf(name, table);
+    const core = coreOf(name, table, table.type !== 'amqp' || !hasStore(assembly));
     return table.type === 'amqp'
       ? amqp(at, core, table, assembly)
       : store(at, table.type, core, table, assembly);
@@ -292,6 +324,14 @@ function checkIssuers(
   }
 }
 
+/** Whether any source is a store: then topics need not prove themselves. */
+function hasStore({ read: { settings } }: Assembly): boolean {
+  return (
+    settings[PERSISTENT].enablePersistentStorageRetrieval ||
+    settings[FURTHER].some(({ type }) => type !== 'amqp')
+  );
+}
+
 /** All enabled sources, in the order realtime, persistent, `[[tokenRevocationConfig.sources]]`. */
 export function assembleSources(
   issuers: readonly IssuerConfig[],
@@ -302,7 +342,7 @@ export function assembleSources(
   const realtime = assembly.read.settings[REALTIME];
   const sources = [
     realtime.enableRealtimeMessageRetrieval
-      ? amqp(REALTIME, coreOf('realtime', realtime), realtime, assembly)
+      ? amqp(REALTIME, coreOf('realtime', realtime, !hasStore(assembly)), realtime, assembly)
       : undefined,
     persistent(assembly),
     ...further(assembly),

@@ -21,6 +21,8 @@ export class Connection {
   readonly trusted: boolean;
   /** The HTTP/1.1 exchange that is being worked on. */
   current: Exchange | undefined;
+  /** The HTTP/2 exchange that began last; the others hang on it. A list in place costs a request nothing that could be measured. */
+  #newest: Exchange | undefined;
   readonly #plane: DataPlane;
   readonly #waiting: (() => void)[] = [];
   /** What HTTP is spoken on, and the TCP socket below it. */
@@ -48,6 +50,33 @@ export class Connection {
   get isLast(): boolean {
     return (this.#cut || this.#plane.draining) && this.#waiting.length === 0;
   }
+
+  /** Every exchange that is under way. */
+  *exchanges(): Generator<Exchange> {
+    if (this.current !== undefined) yield this.current;
+    for (let at = this.#newest; at !== undefined;) {
+      const { older } = at; // it may be over when the caller is done with it
+      yield at;
+      at = older;
+    }
+  }
+
+  /** A stream of HTTP/2 begins. */
+  join(exchange: Exchange): void {
+    exchange.older = this.#newest;
+    if (this.#newest !== undefined) this.#newest.newer = exchange;
+    this.#newest = exchange;
+  }
+
+  /** A stream of HTTP/2 is over. */
+  readonly leave = (exchange: Exchange): void => {
+    const { older, newer } = exchange;
+    if (older !== undefined) older.newer = newer;
+    if (newer !== undefined) newer.older = older;
+    else this.#newest = older;
+    exchange.older = undefined;
+    exchange.newer = undefined;
+  };
 
   /** Takes no more requests: answers those that are here, then closes. */
   cutOff(): void {
@@ -116,7 +145,7 @@ export class Connection {
  * Ends a socket, with `bytes` as the last it sends. Closing at once would reset the connection under its last answer when more bytes are
  * on their way (RFC 9112 section 9.6).
  */
-export function endSoon(socket: Socket, bytes?: string): void {
+export function endSoon(socket: Socket, bytes?: string | Uint8Array): void {
   if (bytes === undefined) socket.end();
   else socket.end(bytes);
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);

@@ -24,6 +24,8 @@ export interface DataPlane {
   readonly trustedProxies: TrustedProxies;
   /** Milliseconds; see {@link UpstreamOptions.idleBodyTimeoutMs}. */
   readonly idleBodyTimeoutMs: number;
+  /** Milliseconds; see {@link Timeouts.webSocketIdleMs}. */
+  readonly webSocketIdleMs: number;
   readonly realm: string;
   readonly keepAlive: boolean;
   readonly observer: Observer;

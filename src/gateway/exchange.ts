@@ -8,14 +8,18 @@ import {
 } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Writable } from 'node:stream';
+import type { Caller } from '../auth/caller.ts';
 import type { Log } from '../log.ts';
 import type { Connection } from './connection.ts';
 import type { DataPlane } from './data-plane.ts';
 import { filterHead } from './filter.ts';
+import type { Handshake } from './handshake.ts';
 import type { RequestHead } from './headers.ts';
 import type { Outcome } from './observe.ts';
 import type { ListenerOptions } from './options.ts';
 import { reject } from './reject.ts';
+import type { Switchable } from './switchable.ts';
+import type { Tunnel } from './tunnel.ts';
 
 /** Where a request came in. */
 export interface Site {
@@ -56,6 +60,21 @@ export class Exchange {
   closeAfter = false;
   /** The gateway's own endpoints pass no filter. */
   unfiltered = false;
+  /** Who was let in; their open streams end when their token is revoked. */
+  caller: Caller | undefined;
+  /** The client's socket, where its connection could still become a WebSocket. */
+  switchable: Switchable | undefined;
+  /** What the client asked for with it. */
+  handshake: Handshake | undefined;
+  /** The WebSocket that this request has become. */
+  tunnel: Tunnel | undefined;
+  /** Seen by {@link LiveWatch} before. */
+  seen = false;
+  /** When {@link LiveWatch} found its token revoked, milliseconds of the monotonic clock. */
+  revokedAt: number | undefined;
+  /** HTTP/2: the streams of its connection that began before and after it. */
+  older: Exchange | undefined;
+  newer: Exchange | undefined;
   readonly #response: ServerResponse | Http2ServerResponse;
   #answered = false;
   #ended = false;
@@ -101,6 +120,11 @@ export class Exchange {
   /** Someone has answered, or nobody is left to answer to. */
   get answered(): boolean {
     return this.#answered || this.#closed;
+  }
+
+  /** The whole answer is written. */
+  get ended(): boolean {
+    return this.#ended || this.#closed;
   }
 
   /** HTTP/2 only: a body may follow. */
@@ -158,6 +182,14 @@ export class Exchange {
     const sent = this.begin(status, fields);
     if (sent === undefined) this.end(body);
     else void sent.then(() => this.end(body));
+  }
+
+  /** The client is answered 101; from now on this is `tunnel`. */
+  become(tunnel: Tunnel): void {
+    this.#answered = true;
+    this.status = 101;
+    this.tunnel = tunnel;
+    this.onGone = () => tunnel.destroy();
   }
 
   /** False: wait for {@link onceDrained}. */

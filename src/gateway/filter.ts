@@ -142,8 +142,15 @@ function requestFields(headers: ReadonlyMap<string, string>, policy: HeaderPolic
   const fields: string[] = [];
   for (const [name, value] of headers) {
     const kind = policy.kinds.get(name.toLowerCase());
-    const kept = kind !== 'dropped' && kind !== 'expect' && kind !== 'connection';
-    if (kept && kind !== 'host' && kind !== 'contentLength' && kind !== 'transferEncoding') {
+    const kept = kind !== 'dropped' && kind !== 'expect';
+    const hop = kind === 'connection' || kind === 'upgrade';
+    if (
+      kept &&
+      !hop &&
+      kind !== 'host' &&
+      kind !== 'contentLength' &&
+      kind !== 'transferEncoding'
+    ) {
       fields.push(name, value);
     }
   }

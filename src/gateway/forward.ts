@@ -72,14 +72,11 @@ export function forward(
 ): void {
   const { upstream } = endpoint;
   const { head, method } = exchange;
-  if (upstream.active >= upstream.maxActive) {
-    throw new GatewayFault(
-      'serviceUnavailable',
-      `${upstream.origin} has ${upstream.active} calls`,
-      {
-        retryAfterSeconds: 1,
-      },
-    );
+  const calls = upstream.calls.all;
+  if (calls >= upstream.maxActive) {
+    throw new GatewayFault('serviceUnavailable', `${upstream.origin} has ${calls} calls`, {
+      retryAfterSeconds: 1,
+    });
   }
   const hasBody = head?.hasBody === true;
   if (hasBody) {
@@ -88,5 +85,6 @@ export function forward(
     if (method === 'GET' || method === 'HEAD') exchange.closeAfter = true;
   }
   const options: Dispatcher.DispatchOptions = { method, path, headers };
+  if (exchange.handshake !== undefined) options.upgrade = 'websocket';
   new UpstreamCall(exchange, upstream, options, hasBody, onFailure).start();
 }

@@ -4,6 +4,7 @@ import { TrustedProxies } from './client-address.ts';
 import type { DataPlane } from './data-plane.ts';
 import { headerPolicy } from './headers.ts';
 import { Listener } from './listener.ts';
+import { LiveWatch } from './live-watch.ts';
 import { type GatewayCounters, Observer } from './observe.ts';
 import {
   type Bound,
@@ -11,6 +12,7 @@ import {
   DEFAULT_TIMEOUTS,
   type Gateway,
   type GatewayOptions,
+  type Listening,
 } from './options.ts';
 import { compileRoutes, type Routes } from './routes.ts';
 import { type Upstream, Upstreams } from './upstream.ts';
@@ -34,6 +36,7 @@ class DataPlaneGateway implements Gateway {
   readonly #keyManager: readonly Upstream[];
   readonly #plane: DataPlane;
   readonly #listeners: readonly Listener[];
+  readonly #watch: LiveWatch | undefined;
 
   constructor(options: GatewayOptions) {
     const upstreams = new Upstreams(options.upstream ?? {});
@@ -42,6 +45,7 @@ class DataPlaneGateway implements Gateway {
       options.keyManager &&
       upstreams.endpoints([`${options.keyManager.serverUrl}/${options.keyManager.tokenContext}`]);
     this.#keyManager = keyManager?.upstreams ?? [];
+    const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
     this.#plane = {
       routes: this.#compile(options.apis),
       draining: false,
@@ -54,21 +58,26 @@ class DataPlaneGateway implements Gateway {
       limits: { ...DEFAULT_LIMITS, ...options.limits },
       trustedProxies: new TrustedProxies(options.trustedProxies ?? []),
       idleBodyTimeoutMs: options.upstream?.idleBodyTimeoutMs ?? 60_000,
+      webSocketIdleMs: timeouts.webSocketIdleMs,
       realm: options.realm ?? 'Portcullis',
       keepAlive: options.keepAlive ?? true,
-      observer: new Observer(),
+      observer: new Observer(options.counters),
       log: options.log,
     };
-    const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
     this.#listeners = options.listeners.map(
       (listener) => new Listener(listener, this.#plane, timeouts),
     );
+    const { revoked, streamGraceMs = 0 } = options;
+    this.#watch = revoked && new LiveWatch(this.#listeners, revoked, streamGraceMs);
   }
 
-  async listen(): Promise<Bound[]> {
-    const results = await Promise.allSettled(this.#listeners.map((listener) => listener.listen()));
+  async listen(how: Listening = {}): Promise<Bound[]> {
+    const results = await Promise.allSettled(
+      this.#listeners.map((listener) => listener.listen(how)),
+    );
     const failed = results.find((result) => result.status === 'rejected');
     if (failed === undefined) {
+      this.#watch?.start();
       return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     }
     await this.close(0);
@@ -106,6 +115,7 @@ class DataPlaneGateway implements Gateway {
     await closed;
     over.abort();
     clearTimeout(timer);
+    this.#watch?.stop();
     // Responses whose sockets were ended stop their own calls, a turn of the event loop or two later.
     for (let turns = 0; turns < 100 && this.counters().active > 0; turns++) await turn();
     await this.#upstreams.destroy();

@@ -3,6 +3,7 @@ import { answerBuiltIn } from './built-in.ts';
 import type { Exchange } from './exchange.ts';
 import { filterRequest } from './filter.ts';
 import { forward, type Outgoing, prepare } from './forward.ts';
+import { readHandshake } from './handshake.ts';
 import { reject } from './reject.ts';
 import { readRequest } from './request.ts';
 import type { Operation } from './routes.ts';
@@ -14,12 +15,12 @@ export function handle(exchange: Exchange): void {
     const { path, head } = readRequest(exchange); //                                             400, 413, 414, 431
     if (answerBuiltIn(exchange, path)) return;
     const operation = plane.routes.match(exchange.method, path.segments, path.bare); //          400, 404, 405
-    if (!operation.route.secured) {
+    const { route } = operation;
+    if (!route.secured) {
       admit(exchange, operation, path.end, undefined);
       return;
     }
-    const { scopes } = operation.route;
-    const caller = plane.authenticator.authenticate(head.credentials, scopes, exchange.id); //   401, 403, 503
+    const caller = plane.authenticator.authenticate(head.credentials, route, exchange.id); //    401, 403, 503
     if (caller instanceof Promise) {
       caller
         .then((known) => admit(exchange, operation, path.end, known))
@@ -39,6 +40,8 @@ function admit(
   caller: Caller | undefined,
 ): void {
   if (exchange.answered) return; // the client left, or sent a malformed body, while the token was checked
+  exchange.caller = caller;
+  exchange.handshake = readHandshake(exchange); //                                               400, 426
   const outgoing = prepare(exchange, operation, pathEnd, caller); //                             403
   if (exchange.plane.filter?.filterRequest === undefined) {
     forward(exchange, outgoing, reject); //                                                      502, 503, 504

@@ -5,6 +5,7 @@ export type FieldKind =
   | 'contentLength'
   | 'transferEncoding'
   | 'connection'
+  | 'upgrade'
   | 'expect'
   | 'cookie'
   | 'forwardedFor'
@@ -14,13 +15,12 @@ export type FieldKind =
   | 'overridden'
   | 'dropped';
 
-/** Hop-by-hop fields (RFC 9110 section 7.6.1), upgrades (not offered) and credentials for this proxy. */
+/** Hop-by-hop fields (RFC 9110 section 7.6.1) and credentials for this proxy. */
 const HOP_BY_HOP = [
   'keep-alive',
   'proxy-connection',
   'te',
   'trailer',
-  'upgrade',
   'http2-settings',
   'proxy-authorization',
   'proxy-authenticate',
@@ -66,6 +66,7 @@ export function fieldKinds(
     ['content-length', 'contentLength'],
     ['transfer-encoding', 'transferEncoding'],
     ['connection', 'connection'],
+    ['upgrade', 'upgrade'],
     ['expect', 'expect'],
     ['cookie', 'cookie'],
     ['x-forwarded-for', 'forwardedFor'],

@@ -61,6 +61,8 @@ export interface RequestHead {
   /** Bytes; -1 when not said. */
   readonly contentLength: number;
   readonly hasBody: boolean;
+  /** The protocol that the client would switch to (RFC 9110 section 7.8), in lower case. */
+  readonly upgrade: string | undefined;
   /** From a trusted peer. */
   readonly forwardedFor: string | undefined;
   readonly forwardedHost: string | undefined;
@@ -106,6 +108,7 @@ export function readHeaders(
   let length: string | undefined;
   let coding: string | undefined;
   let connection: string | undefined;
+  let upgrade: string | undefined;
   let cookie: string | undefined;
   let forwardedFor: string | undefined;
   let forwardedHost: string | undefined;
@@ -141,6 +144,9 @@ export function readHeaders(
       case 'connection':
         connection = connection === undefined ? value : `${connection}, ${value}`;
         break;
+      case 'upgrade':
+        upgrade = upgrade === undefined ? value : `${upgrade}, ${value}`;
+        break;
       case 'cookie': // HTTP/2 splits it (RFC 9113 section 8.2.3)
         cookie = cookie === undefined ? value : `${cookie}; ${value}`;
         break;
@@ -168,12 +174,15 @@ export function readHeaders(
   }
   if (cookie !== undefined) fields.push('cookie', cookie);
   const contentLength = bodyLength(length, coding, version);
+  const hopByHop = connection === undefined ? undefined : nominated(connection);
   return {
-    fields: withoutNominated(fields, connection),
+    fields: withoutNominated(fields, hopByHop),
     credentials,
     host: checkedHost(host, authority, version),
     contentLength,
     hasBody: openStream || coding !== undefined || (contentLength > 0 && version !== '2.0'),
+    upgrade:
+      version === '1.1' && hopByHop?.has('upgrade') === true ? upgrade?.toLowerCase() : undefined,
     forwardedFor,
     forwardedHost,
     forwardedProto,
@@ -233,8 +242,7 @@ export function sameHost(one: string, other: string): boolean {
   return one.toLowerCase() === other.toLowerCase();
 }
 
-function withoutNominated(fields: string[], connection: string | undefined): string[] {
-  const names = connection === undefined ? undefined : nominated(connection);
+function withoutNominated(fields: string[], names: ReadonlySet<string> | undefined): string[] {
   if (names === undefined) return fields;
   return fields.filter((_, index) => !names.has(fields[index - (index % 2)] ?? ''));
 }

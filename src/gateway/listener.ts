@@ -16,9 +16,16 @@ import { Connection } from './connection.ts';
 import type { DataPlane } from './data-plane.ts';
 import { Exchange, type Site } from './exchange.ts';
 import { handle } from './handle.ts';
-import { type Bound, ListenError, type ListenerOptions, type Timeouts } from './options.ts';
+import {
+  type Bound,
+  ListenError,
+  type Listening,
+  type ListenerOptions,
+  type Timeouts,
+} from './options.ts';
 import { parseFault, refuseConnection } from './refuse-connection.ts';
 import { reject } from './reject.ts';
+import { Switchable } from './switchable.ts';
 
 /** AEAD with forward secrecy only: Node's own list still has CBC and ARIA. */
 const CIPHERS = [
@@ -57,6 +64,8 @@ export class Listener {
   readonly #unused = new Set<Socket>();
   /** By socket, or by session in HTTP/2. */
   readonly #connections = new WeakMap<object, Connection>();
+  /** By TCP socket: those on which a request has come. */
+  readonly #used = new Map<Socket, Connection>();
 
   constructor(options: ListenerOptions, plane: DataPlane, timeouts: Timeouts) {
     this.#options = options;
@@ -68,13 +77,14 @@ export class Listener {
   }
 
   /** @throws ListenError */
-  listen(): Promise<Bound> {
-    const { kind, host, port } = this.#options;
+  listen({ ports = {}, shared = false }: Listening): Promise<Bound> {
+    const { kind, host } = this.#options;
+    const port = ports[kind] ?? this.#options.port;
     const server = this.#server as Server;
     return new Promise((resolve, fail) => {
-      const onError = (error: Error): void => fail(new ListenError(this.#options, error));
+      const onError = (error: Error): void => fail(new ListenError({ kind, host, port }, error));
       server.once('error', onError);
-      server.listen({ host, port }, () => {
+      server.listen({ host, port, reusePort: shared }, () => {
         server.off('error', onError);
         server.on('error', (error) => {
           this.#plane.log.error('Gateway', `${kind} listener on port ${port}: ${error.message}`);
@@ -108,10 +118,19 @@ export class Listener {
     for (const socket of this.#unused) socket.destroy();
   }
 
-  /** Ends every connection now. */
+  /** Ends every connection now; the clients of WebSockets are told so, where a frame may stand (1001, RFC 6455 section 7.4.1). */
   destroy(): void {
     for (const session of this.#sessions) session.destroy();
-    for (const socket of this.#sockets.values()) socket.destroy();
+    for (const socket of this.#sockets.values()) {
+      const tunnel = this.#used.get(socket)?.current?.tunnel;
+      if (tunnel === undefined) socket.destroy();
+      else tunnel.close(1001, 'the gateway is closing');
+    }
+  }
+
+  /** The connections on which a request has come. */
+  connections(): Iterable<Connection> {
+    return this.#used.values();
   }
 
   #follow(server: Server): void {
@@ -122,6 +141,7 @@ export class Listener {
       socket.once('close', () => {
         this.#sockets.delete(name);
         this.#unused.delete(socket);
+        this.#used.delete(socket);
       });
     });
     server.on('session', (session: ServerHttp2Session) => {
@@ -159,6 +179,14 @@ export class Listener {
         this.#enter(request, other as AnyResponse, false, (exchange) => reject(exchange, fault));
       }
     });
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      this.#switch(request, socket as Socket, head);
+    });
+    // Anything else that asks for an upgrade is read on as HTTP/1.1. node:http2 takes the option for its HTTP/1.1 only so.
+    Object.assign(server, {
+      shouldUpgradeCallback: (request: IncomingMessage) =>
+        mayBeHandshake(request) && this.#connections.get(request.socket)?.current === undefined,
+    });
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
       this.#unparsable(error, socket as Socket);
     });
@@ -178,6 +206,19 @@ export class Listener {
     }
   }
 
+  /** A handshake that nothing is waiting before: node:http has let go of the socket. */
+  #switch(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    const connection = this.#connection(request);
+    const switchable = new Switchable(request, socket, head);
+    const entered = connection.enter(() => {
+      const exchange = this.#exchange(connection, request, switchable.response, false);
+      exchange.switchable = switchable;
+      exchange.closeAfter = true;
+      handle(exchange);
+    });
+    if (!entered) socket.destroy();
+  }
+
   #exchange(
     connection: Connection,
     request: AnyRequest,
@@ -192,9 +233,10 @@ export class Listener {
       request,
       response,
       expectsContinue,
-      httpVersionMajor < 2 ? () => connection.next() : () => undefined,
+      httpVersionMajor < 2 ? () => connection.next() : connection.leave,
     );
     if (httpVersionMajor < 2) connection.current = exchange;
+    else connection.join(exchange);
     return exchange;
   }
 
@@ -206,6 +248,7 @@ export class Listener {
     this.#unused.delete(socket);
     const connection = new Connection(peerOf(socket), this.#plane, request.socket, socket);
     if (key !== undefined) this.#connections.set(key, connection);
+    if (!socket.destroyed) this.#used.set(socket, connection);
     return connection;
   }
 
@@ -239,6 +282,17 @@ export class Listener {
   }
 }
 
+/** Whether a request is one that {@link Switchable} can take: it has no body, so what follows its head is the other protocol's. */
+function mayBeHandshake({ method, httpVersion, headers }: IncomingMessage): boolean {
+  return (
+    method === 'GET' &&
+    httpVersion === '1.1' &&
+    headers.upgrade?.toLowerCase() === 'websocket' &&
+    (headers['content-length'] ?? '0') === '0' &&
+    headers['transfer-encoding'] === undefined
+  );
+}
+
 function peerOf(socket: { readonly remoteAddress?: string | undefined }): string {
   return plainAddress(socket.remoteAddress);
 }
@@ -270,6 +324,9 @@ function open(options: ListenerOptions, plane: DataPlane, timeouts: Timeouts): A
     const tls = {
       cert: options.tls.cert,
       key: options.tls.key,
+      ...(options.tls.ticketKeys === undefined
+        ? {}
+        : { ticketKeys: Buffer.from(options.tls.ticketKeys) }),
       minVersion: 'TLSv1.2' as const,
       ciphers: CIPHERS,
       honorCipherOrder: true,

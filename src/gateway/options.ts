@@ -1,15 +1,19 @@
 import type { Authenticator } from '../auth/authenticate.ts';
+import type { Caller } from '../auth/caller.ts';
 import { OperatorError } from '../errors.ts';
 import type { ExtensionFilter } from '../extension.ts';
 import type { Log } from '../log.ts';
 import type { HttpClientOptions } from '../net/http-client.ts';
 import type { Api } from '../openapi/route.ts';
+import type { SharedCalls } from './call-count.ts';
 import type { GatewayCounters } from './observe.ts';
 
 /** PEM certificate chain and private key of a listener. */
 export interface ListenerTls {
   readonly cert: string;
   readonly key: string;
+  /** 48 bytes that session tickets are sealed with (RFC 5077, RFC 8446 section 4.6.1); listeners with the same resume each other's sessions. */
+  readonly ticketKeys?: Uint8Array;
 }
 
 /** `http` and `https` serve the APIs; `token` (HTTPS) only `/token`, `/revoke`, `/authorize` and `/userinfo`, which `https` has too. */
@@ -31,21 +35,29 @@ export interface Bound {
   readonly port: number;
 }
 
+/** An address as it is configured: port 0 takes any. */
+export type ListenAddress = Pick<ListenerOptions, 'kind' | 'host' | 'port'>;
+
 /** A listener that cannot have its address. */
 export class ListenError extends OperatorError {
-  readonly kind: ListenerOptions['kind'];
+  readonly address: ListenAddress;
   /** What the system said: `EADDRINUSE`. */
   readonly reason: string;
 
-  constructor({ kind, host, port }: ListenerOptions, cause: NodeJS.ErrnoException) {
+  /** @param remedy in place of the one that the reason has */
+  constructor(
+    address: ListenAddress,
+    cause: Pick<NodeJS.ErrnoException, 'code' | 'message'>,
+    remedy = LISTEN_REMEDIES[cause.code ?? cause.message],
+  ) {
+    const { kind, host, port } = address;
     const reason = cause.code ?? cause.message;
-    const remedy = LISTEN_REMEDIES[reason];
     super(
       'ERR_LISTEN',
       `${kind} listener: cannot listen on ${host}:${port} (${reason})${remedy === undefined ? '' : `: ${remedy}`}`,
       { cause },
     );
-    this.kind = kind;
+    this.address = { kind, host, port };
     this.reason = reason;
   }
 }
@@ -64,6 +76,8 @@ export interface UpstreamOptions extends HttpClientOptions {
   readonly idleBodyTimeoutMs?: number;
   /** Calls at one time to one origin; more are answered 503. Default 1,000. */
   readonly maxActive?: number;
+  /** Where the calls of other threads are found, which count towards `maxActive` too. */
+  readonly sharedCalls?: SharedCalls;
   /** Bytes of a response's head. Default 16,384. */
   readonly maxHeaderSize?: number;
 }
@@ -78,6 +92,8 @@ export interface Timeouts {
   readonly keepAliveMs: number;
   /** TLS handshake. Default 10,000. */
   readonly handshakeMs: number;
+  /** A WebSocket without a byte in either direction. Default 300,000. */
+  readonly webSocketIdleMs: number;
 }
 
 export interface Limits {
@@ -111,6 +127,13 @@ export interface GatewayOptions {
   readonly authenticator: Authenticator;
   /** Whether the revocation sources have been read: `GET /ready`. */
   readonly ready: () => boolean;
+  /**
+   * Whether the token of a caller who was let in has been revoked since. Asked about everything that is still under way a moment later:
+   * WebSockets, streamed answers and requests that wait for one end within a second. Absent: they last as long as they like.
+   */
+  readonly revoked?: ((caller: Caller) => boolean) | undefined;
+  /** Milliseconds that they are left when their token is revoked. Default 0. */
+  readonly streamGraceMs?: number;
   readonly log: Log;
   readonly filter?: ExtensionFilter | undefined;
   /** Where the token endpoints are proxied to: `serverUrl + "/" + tokenContext + path`. Absent: 404. */
@@ -131,6 +154,16 @@ export interface GatewayOptions {
   readonly realm?: string;
   /** False: every HTTP/1.1 connection is closed after one response (`keepAlive = "NEVER"`). Default true. */
   readonly keepAlive?: boolean;
+  /** Memory of `COUNTER_BYTES` (observe.ts) that the counters live in, where somebody else is to read them. */
+  readonly counters?: SharedArrayBuffer;
+}
+
+/** How the addresses are taken. */
+export interface Listening {
+  /** Ports in place of the configured ones, by kind: what another thread got for a port 0. */
+  readonly ports?: Readonly<Partial<Record<ListenerOptions['kind'], number>>>;
+  /** True: others that say so too may listen on the same addresses; the kernel shares out the connections (`SO_REUSEPORT`). */
+  readonly shared?: boolean;
 }
 
 /** The data plane. */
@@ -139,7 +172,7 @@ export interface Gateway {
    * Opens every listener, or none.
    * @throws ListenError when an address cannot be had
    */
-  listen(): Promise<Bound[]>;
+  listen(how?: Listening): Promise<Bound[]>;
   /** Replaces all routes at once: requests that have begun keep theirs. Throws and keeps the old ones when the new ones are unusable. */
   setRoutes(apis: readonly Api[]): void;
   /** What happened so far. */
@@ -157,6 +190,7 @@ export const DEFAULT_TIMEOUTS: Timeouts = {
   requestMs: 300_000,
   keepAliveMs: 65_000,
   handshakeMs: 10_000,
+  webSocketIdleMs: 300_000,
 };
 
 export const DEFAULT_LIMITS: Limits = {

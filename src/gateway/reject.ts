@@ -9,6 +9,8 @@ const BODIES = Object.fromEntries(
   ]),
 ) as Readonly<Record<FaultName, string>>;
 
+const WEBSOCKET_13 = ['Sec-WebSocket-Version', '13'] as const;
+
 export function faultBody(fault: FaultName): string {
   return BODIES[fault];
 }
@@ -31,6 +33,8 @@ export function reject(exchange: Exchange, error: unknown): void {
   const challenge = wwwAuthenticate(status, fault.challenge, exchange.plane.realm);
   if (challenge !== undefined) fields.push('WWW-Authenticate', challenge);
   if (fault.allow !== undefined) fields.push('Allow', fault.allow);
+  // RFC 9110 section 15.5.22, RFC 6455 section 4.4
+  if (status === 426) fields.push('Upgrade', 'websocket', 'Connection', 'Upgrade', ...WEBSOCKET_13);
   if (fault.retryAfterSeconds !== undefined) {
     fields.push('Retry-After', String(fault.retryAfterSeconds));
   }

@@ -1,7 +1,11 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { GatewayFault } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
 import type { OnFailure } from './forward.ts';
+import { readSwitch } from './handshake.ts';
+import { openTunnel } from './open-tunnel.ts';
 import { RequestBody } from './request-body.ts';
 import { readResponseHeaders } from './response-head.ts';
 import { isStale, type Upstream } from './upstream.ts';
@@ -65,7 +69,7 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
 
   start(): void {
     this.#exchange.onGone = () => this.#cancel();
-    this.#upstream.active++;
+    this.#upstream.calls.own++;
     this.#upstream.pool.dispatch(this.#options, this);
   }
 
@@ -85,7 +89,23 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     this.#started = true;
   }
 
+  /** The upstream has switched protocols: both connections leave HTTP, or neither does. */
+  onUpgrade(_status: number, raw: Buffer[] | string[] | null, socket: Duplex): void {
+    const exchange = this.#exchange;
+    try {
+      if (exchange.answered) throw new Error('the client has had another answer');
+      if (exchange.handshake === undefined) throw new Error('101 that was not asked for');
+      const fields = readSwitch(raw as Buffer[], exchange.handshake, exchange.plane.policy);
+      openTunnel(exchange, fields, socket as Socket, () => this.#upstream.calls.own--);
+      this.#ended = true;
+    } catch (error) {
+      socket.destroy();
+      this.onError(error as Error);
+    }
+  }
+
   onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
+    if (status === 101) throw new Error('101 without Upgrade and Connection');
     if (status < 200) {
       if (++this.#interim > MAX_INTERIM) throw new Error('too many interim responses');
       return true;
@@ -120,13 +140,13 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   }
 
   onComplete(): void {
-    this.#upstream.active--;
+    this.#upstream.calls.own--;
     this.#complete = true;
     if (!this.#filtering) this.#end();
   }
 
   onError(error: Error): void {
-    this.#upstream.active--;
+    this.#upstream.calls.own--;
     if (this.#cancelled || this.#ended) return;
     const exchange = this.#exchange;
     if (this.#bodiless && this.#filtering) {

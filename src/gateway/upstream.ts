@@ -1,6 +1,7 @@
 import { buildConnector, Pool } from 'undici';
 import { OperatorError } from '../errors.ts';
 import { secureContext } from '../net/http-client.ts';
+import { CallCount } from './call-count.ts';
 import type { UpstreamOptions } from './options.ts';
 
 /** One origin that requests are forwarded to. */
@@ -8,8 +9,7 @@ export interface Upstream {
   readonly origin: string;
   readonly pool: Pool;
   readonly maxActive: number;
-  /** Calls that have not ended. */
-  active: number;
+  readonly calls: CallCount;
 }
 
 /** One configured base URL of a back end. */
@@ -44,6 +44,8 @@ export class Upstreams {
   readonly #options: UpstreamOptions;
   readonly #connect: buildConnector.connector;
   readonly #upstreams = new Map<string, Upstream>();
+  /** Origins that there have been: one that comes back is counted anew. */
+  #origins = 0;
 
   constructor(options: UpstreamOptions) {
     this.#options = options;
@@ -102,7 +104,8 @@ export class Upstreams {
         bodyTimeout: this.#options.idleBodyTimeoutMs ?? 60_000,
         maxHeaderSize: this.#options.maxHeaderSize ?? 16_384,
       });
-      upstream = { origin, pool, maxActive, active: 0 };
+      const calls = new CallCount(this.#origins++, this.#options.sharedCalls);
+      upstream = { origin, pool, maxActive, calls };
       this.#upstreams.set(origin, upstream);
     }
     return upstream;

@@ -13,7 +13,7 @@ export interface Library {
 }
 
 /** Where foreign documents are kept inside the one that refers to them. */
-const FOREIGN = 'x-portcullis-foreign';
+const FOREIGN = 'x-foreign-documents';
 /** Documents that one definition may be made of, directly and indirectly. */
 const MAX_DOCUMENTS = 200;
 /** References in a row that a look-up follows. */

@@ -12,7 +12,14 @@ export interface Route {
   readonly production: readonly string[];
   /** The same for tokens with `keytype = "SANDBOX"`. */
   readonly sandbox: readonly string[];
+  /** `x-portcullis-when-stale`; absent: as configured for the whole gateway. */
+  readonly whenStale?: WhenStale;
 }
+
+/** What becomes of a good token while revocations may have been missed: 503, a question to the key manager, or passage that is counted. */
+export type WhenStale = (typeof WHEN_STALE)[number];
+
+export const WHEN_STALE = ['deny', 'introspect', 'allow'] as const;
 
 /** One definition of a project. */
 export interface Api {

@@ -8,6 +8,7 @@ import type { Problems } from './problems.ts';
 import type { Api, Route } from './route.ts';
 import { operationSecurity } from './security.ts';
 import { checkExtensions } from './vendor-extensions.ts';
+import { operationWhenStale } from './when-stale.ts';
 
 /** One checked definition as plain data. Problems are noted; the API is only meant to be used when there are none. */
 export function toApi(definition: Definition, problems: Problems): Api {
@@ -47,6 +48,7 @@ function toRoutes(definition: Definition, problems: Problems): Route[] {
         ...operationSecurity(definition, [...itemPath, method], operation, problems),
         production: production ?? [],
         sandbox: sandbox ?? [],
+        ...operationWhenStale(definition, [...itemPath, method], operation, problems),
       });
     }
   }

@@ -20,13 +20,14 @@ const BOTH = ['api', 'operation'] as const;
 const API = ['api'] as const;
 const OPERATION = ['operation'] as const;
 
-/** Every extension WSO2 API Microgateway 3.2 reads. One without `notBuilt` is built. */
+/** Portcullis' own, and every extension WSO2 API Microgateway 3.2 reads. One without `notBuilt` is built. */
 const EXTENSIONS: Readonly<Record<string, Extension>> = {
   'x-wso2-basePath': { levels: API },
   'x-wso2-production-endpoints': { levels: BOTH },
   'x-wso2-sandbox-endpoints': { levels: BOTH },
   'x-wso2-endpoints': { levels: API },
   'x-wso2-disable-security': { levels: BOTH },
+  'x-portcullis-when-stale': { levels: BOTH },
   // Who owns the API: documentation, nothing a gateway acts on.
   'x-wso2-owner': { levels: API },
   'x-wso2-cors': { levels: API, notBuilt: 'CORS' },
@@ -83,7 +84,7 @@ function checkHolder(
     const known = Object.hasOwn(EXTENSIONS, name) ? EXTENSIONS[name] : undefined;
     const place = (): ReturnType<Definition['at']> => definition.at([...path, name]);
     if (known === undefined) {
-      if (!/^x-wso2-/i.test(name)) continue;
+      if (!/^x-(?:wso2|portcullis)-/i.test(name)) continue;
       const near = nearest(name, Object.keys(EXTENSIONS));
       const remedy = near === undefined ? 'Remove it.' : `Did you mean ${near}?`;
       problems.invalid(place(), `The extension ${name} is not known`, remedy);

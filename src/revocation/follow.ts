@@ -1,7 +1,15 @@
 import type { Log } from '../log.ts';
 import { systemClock, type Clock } from './clock.ts';
-import { parseRevocation, type RevocationEvent, type SourcePolicy } from './revocation.ts';
-import type { RevocationList } from './revocation-list.ts';
+import { type Moment, momentOf } from './freshness.ts';
+import { parseRule } from './parse-rule.ts';
+import {
+  parseRevocation,
+  type Revocation,
+  type RevocationEvent,
+  type SourcePolicy,
+} from './revocation.ts';
+import type { Lift, Rule } from './rule.ts';
+import type { RuleEvent } from './rule-event.ts';
 import type { RevocationSink, RevocationSource } from './source.ts';
 
 const FIRST_PAUSE_MS = 500;
@@ -11,6 +19,17 @@ const STEADY_MS = 30_000;
 /** Between two WARN lines about dropped messages of one source. */
 const DROP_REPORT_MS = 10_000;
 const LOG_KEY = 'TokenRevocation';
+const NO_ROOM = 'the list has no room for all of it (tokenRevocationConfig.maxEntries)';
+
+/** Where a follower puts what its source says. */
+export interface RevocationTarget {
+  /** `full`: it found no room; so for the others. */
+  addToken(revocation: Revocation, source: string): unknown;
+  addRule(rule: Rule, source: string): unknown;
+  addLift(lift: Lift, source: string): unknown;
+  /** Resolves when everything added so far is on disk; rejects while the disk fails. Absent: nothing is kept on disk. */
+  readonly durable?: () => Promise<void>;
+}
 
 /** What one source did so far: for readiness, logs and counters. */
 export interface SourceStatus {
@@ -18,34 +37,49 @@ export interface SourceStatus {
   readonly kind: RevocationSource['kind'];
   /** It was read completely, or its subscription stood, at least once. */
   readonly completedOnce: boolean;
-  /** It stands now: followed, and complete since it was last (re)connected. */
-  readonly standing: boolean;
-  /** Epoch milliseconds of the last proof that nothing was missed; undefined before the first. */
-  readonly lastProofMs: number | undefined;
+  /** Since when it stands: followed, and complete since it was last (re)connected. Undefined while it does not. */
+  readonly standingSince: Moment | undefined;
+  /** Up to when it last proved that nothing was missed; undefined before the first time. */
+  readonly lastProof: Moment | undefined;
   readonly added: number;
   /** Messages and entries without a usable revocation, by reason. */
   readonly dropped: ReadonlyMap<string, number>;
   /** Attempts that failed since it last stood for half a minute. */
   readonly failures: number;
+  /** Attempts that failed since the start. */
+  readonly failuresEver: number;
+  /** Why it does not stand; undefined while it does, and before the first failure. */
+  readonly trouble: string | undefined;
 }
 
 export interface FollowOptions {
   readonly policy: SourcePolicy;
   readonly log: Log;
-  /** Called each time the source stands again: an `events` source has a gap behind it then. */
-  readonly onComplete?: () => void;
+  /**
+   * Called each time the source stands again. `gapless`: it says itself that nothing was missed since it last stood; an `events` source
+   * that does not has a gap behind it.
+   */
+  readonly onComplete?: (gapless: boolean) => void;
+  /** Called after each proof, and when the source stands no more. */
+  readonly onProof?: () => void;
   readonly clock?: Clock;
-  /** Milliseconds before the first new attempt; doubles up to 30 s, with jitter. */
+  /** Milliseconds before the first new attempt; doubles up to {@link longestPauseMs}, with jitter. */
   readonly firstPauseMs?: number;
+  /** Milliseconds. Default: 30 s. */
+  readonly longestPauseMs?: number;
 }
 
 /** Keeps one source followed until it is closed: the only place that restarts an adapter. */
 export class Follower {
   readonly #source: RevocationSource;
-  readonly #list: RevocationList;
+  readonly #target: RevocationTarget;
   readonly #options: FollowOptions;
   readonly #clock: Clock;
   readonly #stop = new AbortController();
+  /** Ends one attempt, and not all of them. */
+  #attempt = new AbortController();
+  /** Something that was said in this attempt found no room. */
+  #full = false;
   /** Resolves when the first attempt has stood or failed. */
   readonly tried: Promise<void>;
   #markTried: () => void = () => undefined;
@@ -53,26 +87,29 @@ export class Follower {
   /** One for all attempts: an adapter may resume where the same sink left off. */
   readonly #sink: RevocationSink = {
     add: (event) => this.#add(event),
+    rule: (event) => this.#rule(event),
     drop: (reason) => this.#drop(reason),
-    complete: () => this.#completed(),
-    alive: () => {
-      this.#lastProofMs = this.#clock.latest();
+    complete: (gapless) => this.#completed(gapless === true),
+    alive: (sinceMs) => {
+      if (!this.#short()) this.#proved(momentOf(sinceMs));
     },
+    durable: () => this.#target.durable?.() ?? Promise.resolve(),
   };
   #done: Promise<void> | undefined;
   #completedOnce = false;
-  #standing = false;
-  #lastProofMs: number | undefined;
+  #attemptedAt = momentOf();
+  #standingSince: Moment | undefined;
+  #lastProof: Moment | undefined;
   #added = 0;
   #failures = 0;
-  /** Monotonic milliseconds since when it stands. */
-  #standingSince = 0;
+  #failuresEver = 0;
+  #trouble: string | undefined;
   #unreportedDrops = new Map<string, number>();
   #dropTimer: NodeJS.Timeout | undefined;
 
-  constructor(source: RevocationSource, list: RevocationList, options: FollowOptions) {
+  constructor(source: RevocationSource, target: RevocationTarget, options: FollowOptions) {
     this.#source = source;
-    this.#list = list;
+    this.#target = target;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.tried = new Promise((resolve) => (this.#markTried = resolve));
@@ -85,6 +122,7 @@ export class Follower {
   /** Ends the following; resolves when the adapter has let go of everything. */
   async close(): Promise<void> {
     this.#stop.abort();
+    this.#attempt.abort();
     await this.#done;
     if (this.#dropTimer !== undefined) {
       clearTimeout(this.#dropTimer);
@@ -102,11 +140,13 @@ export class Follower {
       name: this.#source.name,
       kind: this.#source.kind,
       completedOnce: this.#completedOnce,
-      standing: this.#standing,
-      lastProofMs: this.#lastProofMs,
+      standingSince: this.#standingSince,
+      lastProof: this.#lastProof,
       added: this.#added,
       dropped: this.#dropped,
       failures: this.#failures,
+      failuresEver: this.#failuresEver,
+      trouble: this.#standingSince === undefined ? this.#trouble : undefined,
     };
   }
 
@@ -114,17 +154,26 @@ export class Follower {
     const { signal } = this.#stop;
     while (!signal.aborted) {
       let reason = 'ended without being asked to';
+      this.#attemptedAt = momentOf();
+      this.#attempt = new AbortController();
+      // It may resume where it left off, and what found no room is behind that.
+      if (this.#full) this.reread();
+      this.#full = false;
       try {
-        await this.#source.follow(this.#sink, signal);
+        await this.#source.follow(this.#sink, this.#attempt.signal);
+        if (this.#full) reason = NO_ROOM;
       } catch (error) {
         reason = error instanceof Error ? error.message : 'failed without saying why';
       }
-      if (this.#standing && performance.now() - this.#standingSince >= STEADY_MS)
-        this.#failures = 0;
-      this.#standing = false;
+      const since = this.#standingSince?.monotonic;
+      if (since !== undefined && momentOf().monotonic - since >= STEADY_MS) this.#failures = 0;
+      this.#standingSince = undefined;
+      this.#trouble = reason;
       this.#markTried();
+      this.#options.onProof?.();
       if (signal.aborted) return;
       this.#failures++;
+      this.#failuresEver++;
       const pause = this.#pauseMs();
       this.#options.log.warn(
         LOG_KEY,
@@ -136,21 +185,40 @@ export class Follower {
 
   /** Exponential, between half and the whole of the step, so that a fleet does not come back in step. */
   #pauseMs(): number {
-    const first = this.#options.firstPauseMs ?? FIRST_PAUSE_MS;
-    const step = Math.min(first * 2 ** Math.min(this.#failures - 1, 20), LONGEST_PAUSE_MS);
+    const { firstPauseMs = FIRST_PAUSE_MS, longestPauseMs = LONGEST_PAUSE_MS } = this.#options;
+    const step = Math.min(firstPauseMs * 2 ** Math.min(this.#failures - 1, 20), longestPauseMs);
     return step * (0.5 + Math.random() / 2);
   }
 
-  #completed(): void {
-    this.#lastProofMs = this.#clock.latest();
+  #proved(moment: Moment): void {
+    if (this.#lastProof === undefined || moment.monotonic > this.#lastProof.monotonic)
+      this.#lastProof = moment;
+    this.#options.onProof?.();
+  }
+
+  /**
+   * Whether a store said more than there is room for: then it proves nothing, however lively it is, until a whole new reading of it fits. The
+   * attempt ends once the reading has, so that what does fit is taken. A topic cannot be read again: it goes on.
+   */
+  #short(): boolean {
+    if (!this.#full || this.#source.kind === 'events') return false;
+    this.#attempt.abort();
+    return true;
+  }
+
+  #completed(gapless: boolean): void {
+    if (this.#short()) return;
+    const now = momentOf();
+    const stood = this.#standingSince !== undefined;
+    this.#standingSince ??= now;
     const first = !this.#completedOnce;
     this.#completedOnce = true;
     this.#markTried();
-    if (this.#standing) return;
-    this.#standing = true;
-    this.#standingSince = performance.now();
-    if (first || this.#failures > 0) this.#options.log.info(LOG_KEY, this.#standingLine(first));
-    this.#options.onComplete?.();
+    if (!stood && (first || this.#failures > 0))
+      this.#options.log.info(LOG_KEY, this.#standingLine(first));
+    if (!stood) this.#options.onComplete?.(gapless);
+    // What it has said by now was asked for later than the attempt's begin. Its own `alive` says so more exactly.
+    this.#proved(this.#attemptedAt);
   }
 
   #standingLine(first: boolean): string {
@@ -173,7 +241,27 @@ export class Follower {
       this.#drop(revocation);
       return;
     }
-    this.#list.add(revocation);
+    if (this.#target.addToken(revocation, this.#source.name) === 'full') this.#full = true;
+    this.#added++;
+  }
+
+  #rule(event: RuleEvent): void {
+    const parsed = parseRule(event, this.#options.policy, this.#clock.latest());
+    const { name } = this.#source;
+    switch (parsed.action) {
+      case 'revoke':
+        for (const rule of parsed.rules)
+          if (this.#target.addRule(rule, name) === 'full') this.#full = true;
+        break;
+      case 'lift':
+        for (const lift of parsed.lifts) this.#target.addLift(lift, name);
+        break;
+      case 'refuse':
+        this.#drop(parsed.refused);
+        return;
+      case 'ended':
+        return;
+    }
     this.#added++;
   }
 

@@ -1,85 +1,258 @@
 import type { Clock } from './clock.ts';
+import { FINGERPRINT_WORDS, Fingerprinter } from './fingerprint.ts';
+import type { RevocationTarget } from './follow.ts';
+import type { Journal, JournalTarget } from './journal/journal.ts';
+import type { Known, RuleRecord } from './journal/record.ts';
 import type { Revocation } from './revocation.ts';
-import type { TokenIdentity } from './token-identity.ts';
+import type { Lift, Rule } from './rule.ts';
+import { bareLift, RuleList } from './rule-list.ts';
+import type { RuleShapesBuffers } from './rule-shapes.ts';
+import { SharedState, type SharedStateBuffers } from './shared-state.ts';
+import type { TableBuffers } from './table/table-layout.ts';
+import type { PutResult } from './table/table-store.ts';
+import { TableWriter } from './table/table-writer.ts';
 import { classOfKey } from './token-key.ts';
 
-/** Entries looked at per step of the clean-up, so that it never holds a request up. */
-const SWEEP_STEP = 5_000;
+/** Ends are rounded up to whole steps of this many seconds, so that a store that says "an hour from now" at every reading is not news each time. */
+const END_STEP_S = 64;
+/** Entries that were read from disk at start stay this much longer: the clock may have been wrong then. */
+const RESTORED_EXTRA_S = 86_400;
+/** Buckets looked at per step of the clean-up: well below a millisecond. */
+const SWEEP_BUCKETS = 2_000;
+/** First letters of all names of tokens (token-key.ts). */
+const CLASS_LETTERS = ['i', 'I', 's', 'S', 'n', 'N'] as const;
+/** What counts as the source of entries that came from the journal, and of those that a token prolonged. */
+export const JOURNAL = 'journal';
+const PROLONGED = 'token';
+/** Rules kept, of the configured number of entries. */
+const RULES_SHARE = 0.05;
+const MIN_RULES = 10_000;
+
+/** What several outcomes come to: the one that is the greatest news. */
+const NEWS: Readonly<Record<PutResult, number>> = { same: 0, changed: 1, added: 2, full: 3 };
+
+/** Everything a data-plane thread reads the list with; a copy of it crosses to the threads. */
+export interface SharedList extends Tables {
+  readonly state: SharedStateBuffers;
+  readonly shapes: RuleShapesBuffers;
+  /** What fingerprints are keyed with. */
+  readonly secret: Uint8Array;
+}
+
+export interface RevocationListOptions {
+  readonly clock: Clock;
+  readonly secret: Uint8Array;
+  /** Milliseconds kept beyond the end: clock skew that the token check allows, and more. */
+  readonly marginMs: number;
+  readonly maxEntries: number;
+  /** Absent: nothing is kept on disk. */
+  readonly journal?: Journal;
+  /** An entry found no room: whoever named it is not known completely any more. */
+  readonly onFull: (source: string) => void;
+}
+
+/** The two tables: entries of single tokens, and rules. */
+export interface Tables {
+  readonly tokens: TableBuffers;
+  readonly rules: TableBuffers;
+}
+
+/** Who made or took back a rule, and why. */
+export interface Author {
+  readonly by: string;
+  readonly reason: string;
+}
 
 /**
- * Everything this gateway knows to be revoked. It only ever grows by what sources say; entries leave by their own clock alone, never
- * early (invariant 2): `marginMs` after their end, and only once both the wall clock and the monotonic one agree that it has passed.
+ * Everything this gateway knows to be revoked: the only writer of the tables that every thread reads. It only ever grows by what sources
+ * say; entries leave by their own clock alone, never early (invariant 2), or when an operator lifts a rule.
  */
-export class RevocationList {
-  readonly #ends = new Map<string, number>();
-  readonly #clock: Clock;
-  readonly #marginMs: number;
-  /** By class of key: 1 once the list has held one. Most lists hold one class, and a token has keys of six: the others cost no look-up. */
-  readonly #held = new Uint8Array(128);
-  #cursor: Iterator<[string, number]> | undefined;
-  #forgottenUntilMs = 0;
+export class RevocationList implements RevocationTarget {
+  readonly state = new SharedState();
+  readonly #options: RevocationListOptions;
+  readonly #fingerprinter: Fingerprinter;
+  readonly #tokens: TableWriter;
+  readonly #rules: RuleList;
+  /** Something came from the journal. */
+  #restored = false;
 
-  /** @param marginMs milliseconds kept beyond the end: clock skew that the token check allows, and more */
-  constructor(clock: Clock, marginMs: number) {
-    this.#clock = clock;
-    this.#marginMs = marginMs;
+  constructor(options: RevocationListOptions) {
+    const { maxEntries } = options;
+    this.#options = options;
+    this.#fingerprinter = new Fingerprinter(options.secret);
+    const forgetting = (endSeconds: number): void => this.#forgetUntil(endSeconds * 1000);
+    this.#tokens = new TableWriter({ maxEntries, wordsPerSlot: 4, forgetting });
+    const maxRules = Math.max(MIN_RULES, Math.floor(maxEntries * RULES_SHARE));
+    this.#rules = new RuleList(this.#fingerprinter, maxRules, forgetting);
   }
 
-  /** Names in the list, expired ones that still wait for the clean-up included. */
+  get shared(): SharedList {
+    return {
+      state: this.state.buffers,
+      tokens: this.#tokens.buffers,
+      rules: this.#rules.table.buffers,
+      shapes: this.#rules.shapes,
+      secret: this.#options.secret,
+    };
+  }
+
+  /** Names of tokens in the list, expired ones that still wait for the clean-up included. */
   get size(): number {
-    return this.#ends.size;
+    return this.#tokens.size;
   }
 
-  /**
-   * The latest end among the entries that have left, epoch milliseconds; 0 before the first. A token that ends by then has to count as
-   * expired for ever, also when the wall clock is set back: its revocation may be gone.
-   */
-  get forgottenUntilMs(): number {
-    return this.#forgottenUntilMs;
+  get rulesSize(): number {
+    return this.#rules.table.size;
   }
 
-  /** Effective with the very next `covers`. A known entry is only ever prolonged. */
-  add(revocation: Revocation): void {
-    for (const key of revocation.keys) this.#prolong(key, revocation.endsAtMs);
+  /** Shapes of rules in use: each costs a request a look-up. */
+  get shapes(): number {
+    return this.#rules.shapeCount;
   }
 
-  /**
-   * Whether this verified token was revoked. A hit keeps the entry at least until the token itself ends: what the source said of its
-   * life was hearsay, this is not.
-   */
-  covers(token: TokenIdentity): boolean {
-    let covered = false;
-    for (const key of token.keys) {
-      if (this.#held[classOfKey(key)] === 0) continue;
-      const end = this.#ends.get(key);
-      if (end === undefined) continue;
-      covered = true;
-      if (end < token.expiresAtMs) this.#ends.set(key, token.expiresAtMs);
+  /** Bytes of memory that both tables take. */
+  get residentBytes(): number {
+    return this.#tokens.residentBytes + this.#rules.table.residentBytes;
+  }
+
+  /** Whether so many entries have left that memory can be given back. */
+  get shrinkable(): boolean {
+    return this.#tokens.shrinkable || this.#rules.table.shrinkable;
+  }
+
+  /** Rewrites the tables into less memory, in small steps. `replaced` resolves when every reader reads the new ones. */
+  async shrink(replaced: (tables: Tables) => Promise<void>): Promise<void> {
+    for (const which of ['tokens', 'rules'] as const) {
+      const table = which === 'tokens' ? this.#tokens : this.#rules.table;
+      if (!table.shrinkable) continue;
+      await table.shrink({
+        replaced: async () => {
+          this.#rules.replaced();
+          await replaced({ tokens: this.#tokens.buffers, rules: this.#rules.table.buffers });
+        },
+      });
     }
-    return covered;
+  }
+
+  /** `full`: a name of it found no room. Otherwise what is new about any of its names. */
+  addToken(revocation: Revocation, source: string): PutResult {
+    const { clock, journal, onFull } = this.#options;
+    const prints = this.#fingerprinter.of(revocation.keys);
+    const end = endSeconds(revocation.endsAtMs);
+    let result: PutResult = 'same';
+    for (const [i, key] of revocation.keys.entries()) {
+      const at = i * FINGERPRINT_WORDS;
+      const outcome = this.#tokens.put(prints, at, end, false);
+      if (NEWS[outcome] > NEWS[result]) result = outcome;
+      if (outcome !== 'added' && outcome !== 'changed') continue;
+      this.state.markClass(classOfKey(key));
+      journal?.token(prints, at, end, source, clock.latest());
+    }
+    if (result === 'full') onFull(source);
+    return result;
+  }
+
+  /** The latest cut-off counts; one that was lifted has no effect. */
+  addRule(rule: Rule, source: string, author?: Author): PutResult | 'lifted' {
+    const { clock, journal, onFull } = this.#options;
+    const learntAtMs = clock.latest();
+    const record: RuleRecord = { kind: 'rule', rule, source, learntAtMs, ...author };
+    const outcome = this.#rules.put(record, endSeconds(rule.endsAtMs), false);
+    if (outcome === 'full') onFull(source);
+    if (outcome === 'added' || outcome === 'changed')
+      journal?.rule(rule, source, learntAtMs, author?.by, author?.reason);
+    return outcome;
+  }
+
+  /**
+   * Takes a rule back, here and for every later reading of the same cut-off or an older one. False: it is no news, or there is no room.
+   */
+  addLift(lift: Lift, source: string, author: Author = { by: source, reason: '' }): boolean {
+    const { clock, journal } = this.#options;
+    const atMs = clock.latest();
+    if (!this.#rules.lift({ kind: 'lift', lift, source, atMs, ...author })) return false;
+    journal?.lift(lift, source, atMs, author.by, author.reason);
+    return true;
+  }
+
+  /** Resolves when everything added so far is on disk; rejects while the disk fails. */
+  async durable(): Promise<void> {
+    await this.#options.journal?.durable();
+  }
+
+  /** Keeps an entry at least until its token ends: what a source said of that token's life was hearsay, the token itself is not. */
+  prolong(prints: Uint32Array, at: number, endsAtMs: number): void {
+    const { clock, journal } = this.#options;
+    const end = endSeconds(endsAtMs);
+    const outcome = this.#tokens.put(prints, at, end, false);
+    if (outcome !== 'added' && outcome !== 'changed') return;
+    journal?.token(prints, at, end, PROLONGED, clock.latest());
+  }
+
+  fingerprintsOf(names: readonly string[]): Uint32Array {
+    return this.#fingerprinter.of(names);
+  }
+
+  /** Takes in what the journal has. What it kept is written down already and is not written again. */
+  get restoring(): JournalTarget {
+    return {
+      expect: (tokens) => this.#tokens.expect(Math.min(tokens, this.#options.maxEntries)),
+      token: (prints, at, end) => {
+        if (this.#tokens.put(prints, at, end, true) === 'full') this.#options.onFull(JOURNAL);
+        this.#restored = true;
+      },
+      rule: (rule) => {
+        const record: RuleRecord = { kind: 'rule', rule, source: JOURNAL, learntAtMs: 0 };
+        if (this.#rules.put(record, endSeconds(rule.endsAtMs), true) === 'full')
+          this.#options.onFull(JOURNAL);
+      },
+      lift: (lift) => {
+        this.#rules.lift(bareLift(lift, JOURNAL));
+      },
+      forgottenUntil: (endMs) => {
+        this.state.forgottenUntilMs = Math.max(this.state.forgottenUntilMs, endMs);
+      },
+    };
+  }
+
+  /** Names of which classes the journal brought is not written in it: from now on every class is looked for. */
+  restored(): void {
+    if (!this.#restored) return;
+    for (const letter of CLASS_LETTERS) this.state.markClass(letter.charCodeAt(0));
   }
 
   /** Removes a step's worth of entries whose end has passed; goes round for ever. Call it from a timer. */
   sweep(): void {
-    const gone = this.#clock.earliest() - this.#marginMs;
-    this.#cursor ??= this.#ends.entries();
-    for (let step = 0; step < SWEEP_STEP; step++) {
-      const next = this.#cursor.next();
-      if (next.done === true) {
-        this.#cursor = undefined;
-        return;
-      }
-      const [key, end] = next.value;
-      if (end >= gone) continue;
-      this.#ends.delete(key);
-      if (end > this.#forgottenUntilMs) this.#forgottenUntilMs = end;
-    }
+    const { clock, marginMs } = this.#options;
+    const gone = Math.floor((clock.earliest() - marginMs) / 1000);
+    for (const table of [this.#tokens, this.#rules.table])
+      table.sweep(gone, gone - RESTORED_EXTRA_S, SWEEP_BUCKETS);
   }
 
-  #prolong(key: string, endsAtMs: number): void {
-    const end = this.#ends.get(key);
-    if (end !== undefined && end >= endsAtMs) return;
-    this.#ends.set(key, endsAtMs);
-    this.#held[classOfKey(key)] = 1;
+  /** Forgets rules and lifts that have ended; looks at all of them. */
+  expireRules(): void {
+    const { clock, marginMs } = this.#options;
+    this.#rules.expire(clock.earliest() - marginMs, RESTORED_EXTRA_S * 1000);
   }
+
+  /** All that is in it, to be written again. It may go on changing meanwhile. */
+  *everything(): Generator<Known> {
+    const fingerprints = new Uint32Array(FINGERPRINT_WORDS);
+    for (const { fingerprint, endSeconds } of this.#tokens.entries()) {
+      fingerprints.set(fingerprint);
+      yield { kind: 'token', fingerprints, at: 0, endSeconds };
+    }
+    yield* this.#rules.records();
+  }
+
+  /** Said to every thread before an entry leaves: nobody can see it gone and not know yet. */
+  #forgetUntil(endMs: number): void {
+    if (endMs <= this.state.forgottenUntilMs) return;
+    this.state.forgottenUntilMs = endMs;
+    this.#options.journal?.forgottenUntil(endMs);
+  }
+}
+
+function endSeconds(endsAtMs: number): number {
+  return Math.ceil(endsAtMs / 1000 / END_STEP_S) * END_STEP_S;
 }

@@ -1,4 +1,5 @@
 import { revocationEnd } from './lifetime.ts';
+import type { RuleKind } from './rule.ts';
 import { canonicalEcdsa, SHORTEST_SIGNATURE } from './signature.ts';
 import { keyOfBytes, keyOfDigest, keyOfText } from './token-key.ts';
 
@@ -36,6 +37,10 @@ export interface SourcePolicy {
   readonly ttlUnit: TtlUnit;
   /** Milliseconds; no token lives longer, so no revocation needs to. */
   readonly longestTokenLifeMs: number;
+  /** Kinds of rules that it may make. */
+  readonly rules: ReadonlySet<RuleKind>;
+  /** Milliseconds by which its clock may be ahead of ours: no cut-off lies further in the future. */
+  readonly clockSkewMs: number;
 }
 
 /** Why an event was not taken: fixed phrases, for counters and logs. */

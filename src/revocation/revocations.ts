@@ -2,72 +2,164 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { Follower, type SourceStatus } from './follow.ts';
+import {
+  allKnownAsOf,
+  knownAsOf,
+  type Moment,
+  momentOf,
+  momentOfWall,
+  type Proofs,
+} from './freshness.ts';
+import { Gaps } from './gaps.ts';
+import type { Journal } from './journal/journal.ts';
+import { Overflow } from './overflow.ts';
+import { type Knowledge, RevocationReader } from './reader.ts';
 import type { SourcePolicy } from './revocation.ts';
-import { RevocationList } from './revocation-list.ts';
+import { JOURNAL, RevocationList, type Tables } from './revocation-list.ts';
 import type { RevocationSource } from './source.ts';
-import type { TokenIdentity } from './token-identity.ts';
 
 /** Kept beyond an entry's end, on top of the clock skew: what the token check rounds and what a slow machine takes. */
 const SPARE_MARGIN_MS = 60_000;
 /** The token check allows for the skew three times at most: in `exp`, in `iat`, and in the longest life between them. */
 const SKEWS = 3;
-const SWEEP_EVERY_MS = 1_000;
+const TICK_MS = 1_000;
+/** Steps of the clean-up per tick, each below a millisecond. */
+const SWEEPS_PER_TICK = 20;
+const RULES_EVERY_TICKS = 60;
+/** Bounds of the longest pause between two attempts at a source; between them it is half of `maxStaleness`. */
+const [SHORTEST_LONGEST_PAUSE_MS, LONGEST_PAUSE_MS] = [1_000, 30_000];
 const LOG_KEY = 'TokenRevocation';
 
-/** A source with what it may say. */
+/** A source with what it may say and what depends on it. */
 export interface FollowedSource {
   readonly source: RevocationSource;
   readonly policy: SourcePolicy;
+  /** What is known is only as fresh as this source's last proof. */
+  readonly required: boolean;
+  /** `events` sources: names of the stores that hold everything it tells of. */
+  readonly tellsOf: readonly string[];
 }
 
 export interface RevocationsOptions {
   readonly sources: readonly FollowedSource[];
-  /** What a call gets while it is not known whether its token was revoked (invariant 4). */
+  /** What a call gets while nothing is known yet. */
   readonly whenUnknown: 'deny' | 'allow';
+  /** What a call gets when what is known is too old and its route says nothing else. */
+  readonly whenStale: 'deny' | 'introspect' | 'allow';
+  readonly maxStalenessMs: number;
+  readonly denyOnUnclosedGap: boolean;
+  readonly maxEntries: number;
   /** Milliseconds by which a token may outlive its `exp` here. */
   readonly clockSkewMs: number;
+  readonly longestTokenLifeMs: number;
+  /** Claims that hold a client id, beside those that always count. */
+  readonly consumerKeyClaims: readonly string[];
+  /** What fingerprints are keyed with: the journal's, where there is one. */
+  readonly secret: Uint8Array;
+  /** Absent: nothing survives a restart. */
+  readonly journal?: Journal;
+  /** Has every other thread read from other tables; resolves when all do. */
+  readonly replaceTables?: (tables: Tables) => Promise<void>;
   readonly log: Log;
   readonly clock?: Clock;
   readonly firstPauseMs?: number;
 }
 
-/** The three things one can know of a token's revocation. */
-export type RevocationAnswer = 'revoked' | 'clear' | 'unknown';
+/** Why calls would be refused, or might miss something. Texts without secrets, for the operator only. */
+export interface Doubt {
+  readonly code: 'not_read_yet' | 'stale' | 'gap' | 'journal' | 'list_full';
+  readonly message: string;
+  readonly source?: string;
+  /** Epoch milliseconds. */
+  readonly sinceMs?: number;
+}
 
-/** The revocation list with all that feeds it: what the request path asks, and what readiness tells. */
+/** The revocation list with all that feeds it, in the control thread: the only place that writes it. */
 export class Revocations {
-  readonly #list: RevocationList;
+  readonly list: RevocationList;
+  /** This thread's own reading of the list. */
+  readonly reader: RevocationReader;
+  readonly #options: RevocationsOptions;
   readonly #followers: readonly Follower[];
-  readonly #decisive: readonly Follower[];
-  readonly #whenUnknown: 'deny' | 'allow';
-  readonly #log: Log;
-  #known: boolean;
-  #sweeper: NodeJS.Timeout | undefined;
+  readonly #gaps: Gaps;
+  #restoredWhole = false;
+  readonly #overflow = new Overflow(JOURNAL);
+  #knowledge: Knowledge = 'never';
+  #ticker: NodeJS.Timeout | undefined;
+  #ticks = 0;
+  #shrinking = false;
 
   constructor(options: RevocationsOptions) {
+    const { clockSkewMs, secret, maxEntries, journal, sources } = options;
     const clock = options.clock ?? systemClock;
-    this.#list = new RevocationList(clock, SKEWS * options.clockSkewMs + SPARE_MARGIN_MS);
-    this.#whenUnknown = options.whenUnknown;
-    this.#log = options.log;
-    this.#followers = options.sources.map(
-      ({ source, policy }) =>
-        new Follower(source, this.#list, {
-          policy,
+    this.#options = options;
+    this.list = new RevocationList({
+      clock,
+      secret,
+      marginMs: SKEWS * clockSkewMs + SPARE_MARGIN_MS,
+      maxEntries,
+      ...(journal === undefined ? {} : { journal }),
+      onFull: (source) => this.#full(source),
+    });
+    this.reader = new RevocationReader(this.list.shared, {
+      maxStalenessMs: options.maxStalenessMs,
+      clockSkewMs,
+      staleInGap: options.denyOnUnclosedGap,
+      consumerKeyClaims: options.consumerKeyClaims,
+      onOutlived: (prints, at, expiresAtMs) => this.list.prolong(prints, at, expiresAtMs),
+    });
+    this.#gaps = new Gaps(options.longestTokenLifeMs);
+    this.#followers = sources.map(
+      (followed) =>
+        new Follower(followed.source, this.list, {
+          policy: followed.policy,
           log: options.log,
           clock,
           ...(options.firstPauseMs === undefined ? {} : { firstPauseMs: options.firstPauseMs }),
-          onComplete: () => this.#completed(source),
+          longestPauseMs: longestPause(options.maxStalenessMs),
+          onComplete: (gapless) => {
+            const { kind, name } = followed.source;
+            if (kind !== 'events') return;
+            this.rereadStores();
+            if (this.#isInStores(followed)) return;
+            const first = !this.#gaps.knows(name);
+            if (gapless && (!first || this.#restoredWhole)) this.#gaps.none(name);
+            else this.#gaps.open(name, options.log);
+          },
+          onProof: () => this.#update(),
         }),
     );
-    const stores = this.#followers.filter(({ status }) => status.kind === 'list');
-    this.#decisive = stores.length > 0 ? stores : this.#followers;
-    this.#known = this.#decisive.length === 0;
+    this.#update();
+  }
+
+  /** Takes in what the journal has. Call it before {@link start}. */
+  async restore(): Promise<void> {
+    const { journal, log } = this.#options;
+    if (journal === undefined) return;
+    const restored = await journal.restore(this.list.restoring);
+    this.list.restored();
+    for (const note of restored.damage) log.warn(LOG_KEY, note);
+    this.#restoredWhole = restored.whole;
+    if (!restored.whole || restored.knownAsOfWallMs === undefined || !this.#overflow.isEmpty)
+      return;
+    const moment = momentOfWall(restored.knownAsOfWallMs);
+    this.list.state.knownAsOf(
+      moment?.monotonic ?? Number.NEGATIVE_INFINITY,
+      moment?.wall ?? Number.NEGATIVE_INFINITY,
+    );
+    this.list.state.known = true;
+    const age = moment === undefined ? 'of a time ahead of this clock' : ageOf(moment);
+    log.info(
+      LOG_KEY,
+      `${this.list.size} revoked tokens and ${this.list.rulesSize} rules read from the journal, ${age}`,
+    );
+    this.#update();
   }
 
   start(): void {
     for (const follower of this.#followers) follower.start();
-    this.#sweeper ??= setInterval(() => this.#list.sweep(), SWEEP_EVERY_MS);
-    this.#sweeper.unref();
+    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS);
+    this.#ticker.unref();
   }
 
   /**
@@ -85,36 +177,74 @@ export class Revocations {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#sweeper);
+    clearInterval(this.#ticker);
     await Promise.all(this.#followers.map((follower) => follower.close()));
   }
 
-  /** Asked on every request, after the verified-token cache; synchronous and without I/O. What is known revoked comes before unknown. */
-  check(token: TokenIdentity): RevocationAnswer {
-    if (this.#list.covers(token)) return 'revoked';
-    return this.#known || this.#whenUnknown === 'allow' ? 'clear' : 'unknown';
-  }
-
-  /**
-   * The time that tokens are checked against, epoch milliseconds: the wall clock, but never before the end of a revocation that was
-   * already forgotten. So a clock that is set back revives nothing, and one that was fast at start and is then corrected harms nobody.
-   */
-  now(): number {
-    return Math.max(Date.now(), this.#list.forgottenUntilMs);
-  }
-
-  /** Every store was read completely once; with real-time sources only, each subscription stood once. */
-  get known(): boolean {
-    return this.#known;
-  }
-
-  /** Whether secured calls are let through now. */
+  /** Whether secured calls are let through now, routes with a policy of their own aside. */
   get ready(): boolean {
-    return this.#known || this.#whenUnknown === 'allow';
+    const knowledge = this.reader.knowledge();
+    if (knowledge === 'never') return this.#options.whenUnknown === 'allow';
+    return knowledge === 'fresh' || this.#options.whenStale !== 'deny';
   }
 
   get sources(): readonly SourceStatus[] {
     return this.#followers.map(({ status }) => status);
+  }
+
+  /** Milliseconds since the moment up to which nothing was missed. */
+  get stalenessMs(): number | undefined {
+    return this.list.state.known ? this.list.state.stalenessMs() : undefined;
+  }
+
+  /** Everything that is not as it should be. */
+  doubts(): readonly Doubt[] {
+    const { maxStalenessMs, journal } = this.#options;
+    const doubts: Doubt[] = [];
+    const proofs = this.#proofs();
+    for (const source of proofs.filter(({ required }) => required)) {
+      const known = knownAsOf(source, proofs);
+      const trouble = this.sources.find(({ name }) => name === source.name)?.trouble;
+      const why = trouble === undefined ? '' : `: ${trouble}`;
+      if (known === undefined)
+        doubts.push({
+          code: 'not_read_yet',
+          source: source.name,
+          message: `${source.name} was not read completely since the start${why}`,
+        });
+      else if (momentOf().monotonic - known.monotonic > maxStalenessMs)
+        doubts.push({
+          code: 'stale',
+          source: source.name,
+          message: `${source.name} last proved ${ageOf(known)} that nothing was missed${why}`,
+          sinceMs: Math.round(known.wall),
+        });
+    }
+    for (const gap of this.#gaps.unclosed())
+      doubts.push({
+        code: 'gap',
+        source: gap.source,
+        message: `revocations published on ${gap.source} before it was subscribed may have been missed; tokens of that time can be alive for ${Math.ceil(gap.leftMs / 1000)} s more`,
+        sinceMs: Math.round(gap.since.wall),
+      });
+    if (journal?.trouble !== undefined)
+      doubts.push({
+        code: 'journal',
+        message: `the journal cannot be written: ${journal.trouble}`,
+      });
+    for (const [source, at] of this.#overflow.entries)
+      doubts.push({
+        code: 'list_full',
+        source,
+        message: `the list is full (maxEntries), and not all of ${source} is in it`,
+        sinceMs: Math.round(at.wall),
+      });
+    return doubts;
+  }
+
+  /** Whether what a source published before its subscription may have been missed and could still matter. */
+  inGap(source: string): boolean {
+    return this.#gaps.unclosed().some((gap) => gap.source === source);
   }
 
   /** Asks every store for a whole new read: what a real-time source may have missed is in there (invariant 3). */
@@ -122,10 +252,108 @@ export class Revocations {
     for (const follower of this.#followers) if (follower.status.kind === 'list') follower.reread();
   }
 
-  #completed(source: RevocationSource): void {
-    if (source.kind === 'events') this.rereadStores();
-    if (this.#known || !this.#decisive.every(({ status }) => status.completedOnce)) return;
-    this.#known = true;
-    this.#log.info(LOG_KEY, 'Revocations are known: calls to secured operations are served');
+  /** Whether what a topic tells is in a store that is followed too. */
+  #isInStores({ tellsOf }: FollowedSource): boolean {
+    return this.#options.sources.some(
+      ({ source }) => source.kind === 'list' && tellsOf.includes(source.name),
+    );
   }
+
+  #proofs(): readonly Proofs[] {
+    return this.#options.sources.map(({ source, required, tellsOf }, i) => {
+      const status = this.#followers[i]?.status;
+      return {
+        name: source.name,
+        kind: source.kind,
+        required,
+        tellsOf,
+        standingSince: status?.standingSince,
+        lastProof: status?.lastProof,
+      };
+    });
+  }
+
+  #tick(): void {
+    for (let step = 0; step < SWEEPS_PER_TICK; step++) this.list.sweep();
+    if (this.#ticks++ % RULES_EVERY_TICKS === 0) this.list.expireRules();
+    void this.#shrink();
+    this.#update();
+  }
+
+  /** Gives memory back after many entries have left. */
+  async #shrink(): Promise<void> {
+    if (this.#shrinking || !this.list.shrinkable) return;
+    this.#shrinking = true;
+    try {
+      await this.list.shrink(async (tables) => {
+        this.reader.replace(tables);
+        await this.#options.replaceTables?.(tables);
+      });
+    } catch (error) {
+      const why = error instanceof Error ? error.message : 'unknown failure';
+      this.#options.log.warn(LOG_KEY, `The list could not be rewritten into less memory: ${why}`);
+    } finally {
+      this.#shrinking = false;
+    }
+  }
+
+  /** Says to every thread up to when nothing was missed. */
+  #update(): void {
+    const { state } = this.list;
+    state.gap = this.#gaps.unclosed().length > 0;
+    const moment = allKnownAsOf(this.#proofs());
+    if (moment !== undefined) this.#overflow.settle(this.#proofs(), moment);
+    if (moment !== undefined && this.#overflow.isEmpty) {
+      state.knownAsOf(moment.monotonic, moment.wall);
+      state.known = true;
+      this.#options.journal?.knownAsOf(moment.wall);
+    }
+    this.#say();
+  }
+
+  #full(source: string): void {
+    const { log, sources, maxEntries } = this.#options;
+    if (this.#overflow.isEmpty)
+      log.error(
+        LOG_KEY,
+        `The revocation list is full: not all that ${source} says is in it. Raise tokenRevocationConfig.maxEntries (now ${maxEntries})`,
+      );
+    const first = this.#overflow.note(source);
+    // A store says it again with its next reading; a topic does not.
+    const events = sources.find((each) => each.source.name === source);
+    if (events?.source.kind !== 'events') return;
+    if (!this.#isInStores(events)) this.#gaps.open(source, first ? log : undefined);
+    else if (first) this.rereadStores();
+  }
+
+  #say(): void {
+    const knowledge = this.reader.knowledge();
+    if (knowledge === this.#knowledge) return;
+    const { log, whenStale } = this.#options;
+    const first = this.#knowledge === 'never';
+    this.#knowledge = knowledge;
+    if (knowledge === 'fresh')
+      log.info(
+        LOG_KEY,
+        first
+          ? 'Revocations are known: calls to secured operations are served'
+          : 'Revocations are known again: nothing is missing any more',
+      );
+    else
+      log.warn(
+        LOG_KEY,
+        `Knowledge of revocations is stale (whenStale is "${whenStale}"): ${this.doubts()
+          .map(({ message }) => message)
+          .join('; ')}`,
+      );
+  }
+}
+
+/** Milliseconds between attempts at most: a source that is well again must not be left alone for so long that it is stale for that alone. */
+function longestPause(maxStalenessMs: number): number {
+  return Math.min(Math.max(maxStalenessMs / 2, SHORTEST_LONGEST_PAUSE_MS), LONGEST_PAUSE_MS);
+}
+
+function ageOf(moment: Moment): string {
+  return `${((momentOf().monotonic - moment.monotonic) / 1000).toFixed(1)} s ago`;
 }

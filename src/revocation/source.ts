@@ -1,4 +1,6 @@
 import type { RevocationEvent } from './revocation.ts';
+import type { Lift, Rule } from './rule.ts';
+import type { RuleEvent } from './rule-event.ts';
 
 /**
  * Somewhere revocations come from: a broker, a store, an event stream, an extension. Adapters never retry and never remember: `follow`
@@ -25,15 +27,28 @@ export interface RevocationSource {
 export interface RevocationSink {
   /** One revocation, from the list or as a change. Only ever adds: nothing a source says revives a token. */
   add(event: RevocationEvent): void;
+  /** One rule, or one that an operator of another gateway took back: taken where the source's `rules` allow its kind. */
+  rule(event: RuleEvent): void;
   /** One message or entry that carries no usable revocation. Counted; `reason` is a fixed phrase without content of the message. */
   drop(reason: string): void;
-  /** `list`: everything that is revoked was added. `events`: the subscription stands. From now on nothing is missed. */
-  complete(): void;
-  /** Proof that nothing was missed up to now. */
-  alive(): void;
+  /**
+   * `list`: everything that is revoked was added. `events`: the subscription stands. From now on nothing is missed. `gapless` says that
+   * nothing was missed before either, since the last time it stood: a durable subscription.
+   */
+  complete(gapless?: boolean): void;
+  /**
+   * Proof that nothing was missed up to a moment. `sinceMs` is that moment as `performance.now()`: when the question was asked that the
+   * proof answers, never when the answer came. Absent: now, for what the other side sends by itself.
+   */
+  alive(sinceMs?: number): void;
+  /**
+   * Resolves when everything added so far is on disk; rejects while the disk fails, and whoever has to know asks again after a pause. What
+   * the other side keeps until it is acknowledged is acknowledged only then. Absent: nothing is kept on disk, nothing to wait for.
+   */
+  durable?(): Promise<void>;
 }
 
-/** A revocation on its way out of the token service. */
+/** A revocation of one token on its way out: of the token service, or of a gateway's operator. */
 export interface OutgoingRevocation {
   /** UUID; the same for every copy of one revocation. */
   readonly eventId: string;
@@ -46,10 +61,20 @@ export interface OutgoingRevocation {
   readonly expiresAtMs: number;
 }
 
-/** One outgoing channel of the token service. */
+/** A rule, or the lifting of one, on its way from an operator to the other gateways. */
+export interface OutgoingRule {
+  /** UUID; the same for every copy. */
+  readonly eventId: string;
+  readonly action: 'revoke' | 'lift';
+  readonly rule: Rule | Lift;
+}
+
+/** One outgoing channel of the token service or of a gateway. */
 export interface RevocationPublisher {
   readonly name: string;
-  /** Resolves when the other side has accepted it (broker confirm, store write); rejects otherwise, and the outbox tries again. */
+  /** Resolves when the other side has accepted it (broker confirm, store write); rejects otherwise, and whoever calls tries again. */
   publish(revocation: OutgoingRevocation): Promise<void>;
+  /** The same for rules. Absent where the channel has no form for them. */
+  publishRule?(rule: OutgoingRule): Promise<void>;
   close(): Promise<void>;
 }

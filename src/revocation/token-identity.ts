@@ -9,7 +9,16 @@ export interface TokenIdentity {
   readonly keys: readonly string[];
   /** End of the token's own life, epoch milliseconds: a revocation that matches is kept at least until then. */
   readonly expiresAtMs: number;
+  /** What rules are matched with: the issuers that it counts for, and its claims. Absent: nothing is known of it but its text. */
+  readonly issuers?: readonly string[];
+  readonly claims?: TokenClaims;
+  /** Computed by the first check and kept: fingerprints of `keys`, and of what the rules in use could name this token by. */
+  prints?: Uint32Array;
+  rulePrints?: { readonly version: number; readonly prints: Uint32Array };
 }
+
+/** Claims of a verified JWT or of an introspection answer, as they are in the JSON. */
+export type TokenClaims = Readonly<Record<string, unknown>>;
 
 /** What {@link jwtIdentity} needs of a JWT that was verified. */
 export interface JwtParts {
@@ -22,6 +31,7 @@ export interface JwtParts {
   readonly signature: Uint8Array;
   /** JWS `alg` (RFC 7518 section 3.1). */
   readonly algorithm: string;
+  readonly claims?: TokenClaims;
   /** Epoch milliseconds. */
   readonly expiresAtMs: number;
 }
@@ -37,7 +47,8 @@ export function jwtIdentity(jwt: JwtParts): TokenIdentity {
       keyOfText('input', issuer, jwt.signingInput),
     );
   }
-  return { keys, expiresAtMs: jwt.expiresAtMs };
+  const { issuer, claims, expiresAtMs } = jwt;
+  return { keys, expiresAtMs, issuers: [issuer], ...(claims === undefined ? {} : { claims }) };
 }
 
 /** What {@link opaqueIdentity} needs of an opaque token. */

@@ -1,8 +1,8 @@
 import { hash } from 'node:crypto';
 
 /**
- * The name of a revocation in the list: a digest, so that no token text stays in memory (invariant 6) and every spelling of one thing
- * has one name (invariant 5). `issuer` null means: whichever issuer.
+ * The name of a revocation: made of digests, so that no token text stays in memory (invariant 6) and every spelling of one thing has one
+ * name (invariant 5). The list knows names by their fingerprints (fingerprint.ts). `issuer` null means: whichever issuer.
  *
  * - `id`: a `jti` or an opaque token. One kind for both, as a bare value in an event does not say which it is.
  * - `signature`: the decoded bytes of a JWT's third part, in one canonical form.
@@ -24,7 +24,7 @@ const CLASS: Readonly<Record<TokenKeyKind, string>> = { id: 'i', signature: 's',
  */
 export function keyOfDigest(kind: TokenKeyKind, issuer: string | null, digest: string): string {
   const letter = issuer === null ? CLASS[kind] : CLASS[kind].toUpperCase();
-  return letter + hash('sha256', JSON.stringify([kind, issuer, digest]), 'base64url');
+  return letter + JSON.stringify([issuer, digest]);
 }
 
 /** The class of a key as a small number below 128. */

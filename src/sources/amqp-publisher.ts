@@ -2,9 +2,14 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { ConfirmChannel } from 'amqplib';
 import type { Log } from '../log.ts';
 import { systemClock } from '../revocation/clock.ts';
-import type { OutgoingRevocation, RevocationPublisher } from '../revocation/source.ts';
+import type {
+  OutgoingRevocation,
+  OutgoingRule,
+  RevocationPublisher,
+} from '../revocation/source.ts';
 import { AmqpDialer, type AmqpLink, type AmqpPeerOptions } from './amqp-dialer.ts';
 import { writeAmqpMap, type AmqpMapValue } from './decode/amqp-map.ts';
+import { writeRuleText } from './decode/rule-text.ts';
 
 export interface AmqpPublisherOptions extends AmqpPeerOptions {
   readonly name: string;
@@ -35,6 +40,19 @@ interface Line {
   isNew: boolean;
 }
 
+/** One message as it is sent, once or twice. */
+interface Message {
+  readonly eventId: string;
+  readonly revokedToken: string;
+  readonly type: string;
+  /** Absent: every issuer's. The text of a rule says it itself. */
+  readonly issuer?: string;
+  /** Epoch milliseconds: after that it is not worth sending. */
+  readonly endsAtMs: number;
+  /** WSO2's field of this name, epoch milliseconds; 0 for what is no JWT. */
+  readonly expiryTime: number;
+}
+
 /** The broker took the message and threw it away: a topic keeps nothing for later. */
 class NobodyListens extends Error {}
 
@@ -51,16 +69,16 @@ export function createAmqpPublisher(options: AmqpPublisherOptions, log: Log): Re
   const stop = new AbortController();
   const repeatAfterMs = options.repeatAfterMs ?? DEFAULT_REPEAT_AFTER_MS;
   let line: Promise<Line> | undefined;
-  let repeats: OutgoingRevocation[] = [];
+  let repeats: Message[] = [];
 
   /** Nobody waits for a repeated message: its first copy was confirmed. */
   const repeat = (opened: Line): void => {
     opened.isNew = false;
-    const again = repeats.filter(({ expiresAtMs }) => expiresAtMs > systemClock.earliest());
+    const again = repeats.filter(({ endsAtMs }) => endsAtMs > systemClock.earliest());
     repeats = [];
     try {
-      for (const revocation of again)
-        send(opened.channel, dialer.url.topicExchange, options.topic, revocation, false);
+      for (const message of again)
+        send(opened.channel, dialer.url.topicExchange, options.topic, message, false);
     } catch {
       // The channel has just been closed: the next connection's turn.
       repeats = [...again, ...repeats];
@@ -84,25 +102,28 @@ export function createAmqpPublisher(options: AmqpPublisherOptions, log: Log): Re
     return opening;
   };
 
+  const deliver = async (message: Message): Promise<void> => {
+    if (stop.signal.aborted) throw new Error('the publisher is closed');
+    const used = line ?? connect();
+    const opened = await used;
+    const { link } = opened;
+    const limit = options.confirmTimeoutMs ?? DEFAULT_CONFIRM_TIMEOUT_MS;
+    try {
+      await confirmed(opened, dialer.url.topicExchange, options.topic, message, limit);
+      if (opened.isNew && repeats.length < MAX_REPEATS) repeats.push(message);
+    } catch (error) {
+      if (error instanceof NobodyListens) throw error;
+      // Whether the broker has it is not known: a new channel is the only sure way to count confirms again.
+      if (line === used) line = undefined;
+      await link.close();
+      throw dialer.failure('The revocation was not accepted.', error, link.broker);
+    }
+  };
+
   return {
     name: options.name,
-    publish: async (revocation) => {
-      if (stop.signal.aborted) throw new Error('the publisher is closed');
-      const used = line ?? connect();
-      const opened = await used;
-      const { link } = opened;
-      const limit = options.confirmTimeoutMs ?? DEFAULT_CONFIRM_TIMEOUT_MS;
-      try {
-        await confirmed(opened, dialer.url.topicExchange, options.topic, revocation, limit);
-        if (opened.isNew && repeats.length < MAX_REPEATS) repeats.push(revocation);
-      } catch (error) {
-        if (error instanceof NobodyListens) throw error;
-        // Whether the broker has it is not known: a new channel is the only sure way to count confirms again.
-        if (line === used) line = undefined;
-        await link.close();
-        throw dialer.failure('The revocation was not accepted.', error, link.broker);
-      }
-    },
+    publish: (revocation) => deliver(messageOfToken(revocation)),
+    publishRule: async (rule) => deliver(messageOfRule(rule)),
     close: async () => {
       stop.abort();
       const opened = await line?.catch(() => undefined);
@@ -134,15 +155,15 @@ async function confirmed(
   { channel, returned }: Line,
   exchange: string,
   topic: string,
-  revocation: OutgoingRevocation,
+  message: Message,
   limitMs: number,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const timer = setTimeout(() => reject(new Error(`no confirm within ${limitMs} ms`)), limitMs);
-  const id = messageIdOf(revocation);
+  const id = messageIdOf(message);
   returned.set(id, () => reject(new NobodyListens(`nobody listens to the topic ${topic}`)));
   try {
-    send(channel, exchange, topic, revocation, true, (error: unknown) => {
+    send(channel, exchange, topic, message, true, (error: unknown) => {
       if (error === null || error === undefined) resolve();
       else reject(error instanceof Error ? error : new Error('the broker refused it'));
     });
@@ -158,7 +179,7 @@ function send(
   channel: ConfirmChannel,
   exchange: string,
   topic: string,
-  revocation: OutgoingRevocation,
+  message: Message,
   mandatory: boolean,
   onConfirm?: (error: unknown) => void,
 ): void {
@@ -166,37 +187,56 @@ function send(
     contentType: 'amqp/map',
     persistent: true,
     mandatory,
-    messageId: messageIdOf(revocation),
+    messageId: messageIdOf(message),
     headers: { JMS_QPID_DESTTYPE: TOPIC },
   };
   channel.publish(
     exchange,
     topic,
-    mapMessageOf(revocation, systemClock.earliest()),
+    mapMessageOf(message, systemClock.earliest()),
     properties,
     onConfirm,
   );
 }
 
-function messageIdOf({ eventId }: OutgoingRevocation): string {
+function messageIdOf({ eventId }: Message): string {
   return `ID:${eventId}`;
+}
+
+function messageOfToken(revocation: OutgoingRevocation): Message {
+  const { eventId, token, tokenType, issuer, expiresAtMs } = revocation;
+  return {
+    eventId,
+    revokedToken: token,
+    type: tokenType === 'JWT' ? 'JWT' : 'Opaque',
+    ...(issuer !== undefined && { issuer }),
+    endsAtMs: expiresAtMs,
+    expiryTime: Math.ceil(expiresAtMs),
+  };
+}
+
+/** A rule is text in the place of a token, as WSO2's API Manager 4.3 sends it. @throws Error when it is too long */
+function messageOfRule(outgoing: OutgoingRule): Message {
+  const { type, text } = writeRuleText(outgoing);
+  const { endsAtMs } = outgoing.rule;
+  return { eventId: outgoing.eventId, revokedToken: text, type, endsAtMs, expiryTime: 0 };
 }
 
 /**
  * WSO2's six fields, `ttl` in seconds as text and `expiryTime` in epoch milliseconds, and `issuer` beside them, where one is meant, which WSO2's
  * readers pass over. `now` is epoch milliseconds.
  */
-function mapMessageOf(revocation: OutgoingRevocation, now: number): Buffer {
-  const seconds = Math.max(1, Math.ceil((revocation.expiresAtMs - now) / 1000));
+function mapMessageOf(message: Message, now: number): Buffer {
+  const seconds = Math.max(1, Math.ceil((message.endsAtMs - now) / 1000));
   return writeAmqpMap(
     new Map<string, AmqpMapValue>([
-      ['eventId', revocation.eventId],
-      ['revokedToken', revocation.token],
+      ['eventId', message.eventId],
+      ['revokedToken', message.revokedToken],
       ['ttl', String(seconds)],
-      ['expiryTime', BigInt(Math.ceil(revocation.expiresAtMs))],
-      ['type', revocation.tokenType === 'JWT' ? 'JWT' : 'Opaque'],
+      ['expiryTime', BigInt(message.expiryTime)],
+      ['type', message.type],
       ['tenantId', SUPER_TENANT],
-      ...(revocation.issuer === undefined ? [] : [['issuer', revocation.issuer] as const]),
+      ...(message.issuer === undefined ? [] : [['issuer', message.issuer] as const]),
     ]),
   );
 }

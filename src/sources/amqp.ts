@@ -2,38 +2,52 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Channel, ConsumeMessage } from 'amqplib';
 import type { Log } from '../log.ts';
 import type { RevocationSink, RevocationSource } from '../revocation/source.ts';
+import { Acks } from './amqp-acks.ts';
 import { AmqpDialer, type AmqpLink, type AmqpPeerOptions } from './amqp-dialer.ts';
+import {
+  checkDurableSubscription,
+  TopicQueues,
+  type TopicQueue,
+  type TopicQueueOptions,
+} from './amqp-queue.ts';
 import { NO_TOKEN } from './decode/revocation-fields.ts';
 import { readRevocationMessage } from './decode/revocation-message.ts';
 import { createReloadHint, type ReloadHint } from './reload-hint.ts';
 
-export interface AmqpSourceOptions extends AmqpPeerOptions {
+export interface AmqpSourceOptions extends AmqpPeerOptions, TopicQueueOptions {
   readonly name: string;
-  /** JMS topic (`jmsConnectionTopic`): the routing key of its messages. */
-  readonly topic: string;
-  /** Milliseconds between two proofs that the subscription stands. Default 10,000. */
-  readonly aliveIntervalMs?: number;
-  /** Unacknowledged messages at a time. Default: the URL's `maxprefetch`, else 500. At most 5,000. */
+  /** Milliseconds between two questions whether the subscription stands. Default 10,000. */
+  readonly proofIntervalMs?: number | undefined;
+  /**
+   * Unacknowledged messages at a time. Default: the URL's `maxprefetch`, but 500 or more, because an acknowledgement waits for the disk; else
+   * 10,000. At most 65,535.
+   */
   readonly prefetch?: number;
   /** Called, at most every few seconds, after an event that only the stores can tell the whole of (a rule, a batch). */
   readonly onReloadHint?: () => void;
 }
 
 const LOG_KEY = 'TokenRevocationJMS';
-const RABBITMQ_JMS_EXCHANGE = 'jms.durable.topic';
-const DEFAULT_ALIVE_INTERVAL_MS = 10_000;
-const DEFAULT_PREFETCH = 500;
-const MAX_PREFETCH = 5000;
-const SHORTEST_ANSWER_MS = 10_000;
+const DEFAULT_PROOF_INTERVAL_MS = 10_000;
+const DEFAULT_PREFETCH = 10_000;
+const LEAST_URL_PREFETCH = 500;
+const MAX_PREFETCH = 65_535;
+/** An answer of the broker takes no longer, else the link is broken. In between it is the interval of the questions. */
+const SHORTEST_ANSWER_MS = 5_000;
+const LONGEST_ANSWER_MS = 10_000;
 
 /**
  * A JMS topic over AMQP 0-9-1 (WSO2's broker, Qpid, RabbitMQ): a non-durable subscription, as WSO2's gateway has it. What is published
- * while it does not stand is lost to it.
- * @throws OperatorError `ERR_JMS_URL` when the URL cannot be used.
+ * while it does not stand is lost to it. With `durableSubscription` the broker keeps that for it.
+ *
+ * Messages are acknowledged once the sink has them on disk. While the disk fails they go on acting, up to `prefetch` of them; the next ones
+ * wait at the broker, nothing is proved any more, and the source becomes stale.
+ * @throws OperatorError `ERR_JMS_URL` when the URL cannot be used, `ERR_DURABLE_SUBSCRIPTION` when the name cannot.
  */
 export function createAmqpSource(options: AmqpSourceOptions, log: Log): RevocationSource {
+  checkDurableSubscription(options.durableSubscription);
   const dialer = new AmqpDialer(options, log);
-  const jmsRefusal = { logged: false };
+  const queues = new TopicQueues(options, dialer, log);
   return {
     name: options.name,
     kind: 'events',
@@ -43,7 +57,7 @@ export function createAmqpSource(options: AmqpSourceOptions, log: Log): Revocati
       try {
         const link = await dialer.open(signal);
         log.debug(LOG_KEY, 'Successfully created jms connection');
-        const subscription = new Subscription(link, options, dialer, log, jmsRefusal);
+        const subscription = new Subscription(link, options, dialer, queues, log);
         try {
           await subscription.run(sink, hint, signal);
         } catch (error) {
@@ -66,24 +80,29 @@ class Subscription {
   readonly #link: AmqpLink;
   readonly #options: AmqpSourceOptions;
   readonly #dialer: AmqpDialer;
+  readonly #queues: TopicQueues;
   readonly #log: Log;
-  readonly #jmsRefusal: { logged: boolean };
   readonly #broken = Promise.withResolvers<never>();
+  #acks: Acks | undefined;
   #ended = false;
   #standing = false;
+  /** Messages that came over this connection. */
+  #delivered = 0;
+  /** `heardAll` is called when so many were delivered. */
+  #awaited: { readonly delivered: number; readonly heardAll: () => void } | undefined;
 
   constructor(
     link: AmqpLink,
     options: AmqpSourceOptions,
     dialer: AmqpDialer,
+    queues: TopicQueues,
     log: Log,
-    jmsRefusal: { logged: boolean },
   ) {
     this.#link = link;
     this.#options = options;
     this.#dialer = dialer;
+    this.#queues = queues;
     this.#log = log;
-    this.#jmsRefusal = jmsRefusal;
     this.#broken.promise.catch(() => undefined);
   }
 
@@ -96,6 +115,7 @@ class Subscription {
 
   end(): void {
     this.#ended = true;
+    this.#acks?.end();
   }
 
   async run(sink: RevocationSink, hint: ReloadHint, signal: AbortSignal): Promise<void> {
@@ -122,7 +142,8 @@ class Subscription {
     hint: ReloadHint,
     stop: AbortSignal,
   ): Promise<void> {
-    const { channel, queue, exchanges } = await this.#within(
+    const askedAt = performance.now();
+    const { channel, queue } = await this.#within(
       this.#link.timeoutMs,
       this.#subscribe(sink, hint),
       stop,
@@ -130,90 +151,107 @@ class Subscription {
     if (this.#ended) return;
     this.#standing = true;
     this.#log.info(LOG_KEY, 'subscriber service for token revocation is started');
-    sink.complete();
 
-    const interval = this.#options.aliveIntervalMs ?? DEFAULT_ALIVE_INTERVAL_MS;
+    let complete = false;
+    const stand = (): void => {
+      if (complete) return;
+      complete = true;
+      sink.complete(queue.kept);
+      sink.alive(askedAt);
+    };
+    // What was kept is to be heard before it counts as not missed.
+    if (queue.kept) await this.#ask(channel, queue, stand, stop);
+    else stand();
     for (;;) {
-      await pause(interval, undefined, { signal: stop });
-      const limit = Math.max(interval, SHORTEST_ANSWER_MS);
-      const found = await this.#within(limit, channel.checkQueue(queue), stop);
-      if (found.consumerCount < 1) throw new Error('the queue has lost its consumer');
-      // Nobody tells when a binding is taken away. Binding again mends it and changes nothing else; where the exchange itself is gone it
-      // is refused, and everything is set up anew.
-      for (const exchange of exchanges)
-        await this.#within(limit, channel.bindQueue(queue, exchange, this.#options.topic), stop);
-      // Messages that wait in the queue may be revocations that are not known here yet.
-      if (found.messageCount === 0) sink.alive();
+      await pause(this.#intervalMs, undefined, { signal: stop });
+      const askedAt = performance.now();
+      const prove = (): void => {
+        stand();
+        sink.alive(askedAt);
+      };
+      await this.#ask(channel, queue, prove, stop);
     }
+  }
+
+  get #intervalMs(): number {
+    return this.#options.proofIntervalMs ?? DEFAULT_PROOF_INTERVAL_MS;
+  }
+
+  /**
+   * Asks for the queue: whether it is there and delivers to us. `heardAll` is called, at once or later, when every message was delivered that
+   * waited in it when the broker answered.
+   */
+  async #ask(
+    channel: Channel,
+    { name, exchanges }: TopicQueue,
+    heardAll: () => void,
+    stop: AbortSignal,
+  ): Promise<void> {
+    const limit = Math.max(SHORTEST_ANSWER_MS, Math.min(this.#intervalMs, LONGEST_ANSWER_MS));
+    const found = await this.#within(limit, channel.checkQueue(name), stop);
+    const delivered = this.#delivered + found.messageCount;
+    if (found.consumerCount < 1) throw new Error('the queue has lost its consumer');
+    // Nobody tells when a binding is taken away. Binding again mends it and changes nothing else; where the exchange itself is gone it
+    // is refused, and everything is set up anew.
+    for (const exchange of exchanges)
+      await this.#within(limit, channel.bindQueue(name, exchange, this.#options.topic), stop);
+    // While more keeps coming than is heard, what was waited for first is what will be heard first.
+    if (this.#awaited === undefined || found.messageCount === 0)
+      this.#awaited = { delivered, heardAll };
+    this.#noteHeard();
+  }
+
+  #noteHeard(): void {
+    if (this.#awaited === undefined || this.#delivered < this.#awaited.delivered) return;
+    const { heardAll } = this.#awaited;
+    this.#awaited = undefined;
+    if (!this.#ended) heardAll();
   }
 
   async #subscribe(
     sink: RevocationSink,
     hint: ReloadHint,
-  ): Promise<{
-    readonly channel: Channel;
-    readonly queue: string;
-    /** Those that the queue is bound to. */
-    readonly exchanges: readonly string[];
-  }> {
-    const { topic, prefetch } = this.#options;
-    const { maxPrefetch, topicExchange } = this.#dialer.url;
+  ): Promise<{ readonly channel: Channel; readonly queue: TopicQueue }> {
+    const { prefetch, durableSubscription } = this.#options;
+    const { maxPrefetch } = this.#dialer.url;
     const channel = await this.#link.model.createChannel();
-    channel.on('error', this.#broken.reject);
+    channel.on('error', (error) => this.#broken.reject(this.#explained(error)));
     channel.on('close', () => {
       // Later, because a connection that ends closes its channels first, and its own reason says more.
       setImmediate(() => this.#broken.reject(new Error('the channel was closed')));
     });
-    await channel.prefetch(Math.min(prefetch ?? maxPrefetch ?? DEFAULT_PREFETCH, MAX_PREFETCH));
-    // WSO2's broker changes names, so only the answer tells what the queue is called.
-    const { queue } = await channel.assertQueue('', {
-      exclusive: true,
-      autoDelete: true,
-      durable: false,
-    });
-    await channel.bindQueue(queue, topicExchange, topic);
-    const exchanges = [topicExchange];
-    if (this.#link.isRabbitmq && (await this.#bindRabbitmqJms(queue)))
-      exchanges.push(RABBITMQ_JMS_EXCHANGE);
-    await channel.consume(queue, (message) => this.#deliver(channel, message, sink, hint));
-    return { channel, queue, exchanges };
+    const wanted =
+      prefetch ??
+      (maxPrefetch === undefined ? DEFAULT_PREFETCH : Math.max(maxPrefetch, LEAST_URL_PREFETCH));
+    await channel.prefetch(Math.min(wanted, MAX_PREFETCH));
+    const queue = await this.#queues.open(this.#link, channel);
+    const acks = new Acks(channel, sink, this.#log, this.#broken.reject);
+    this.#acks = acks;
+    if (this.#ended) acks.end();
+    const deliver = (message: ConsumeMessage | null): void =>
+      this.#deliver(message, sink, hint, acks);
+    await channel.consume(queue.name, deliver, { exclusive: durableSubscription !== undefined });
+    return { channel, queue };
   }
 
-  /**
-   * RabbitMQ's own JMS client has topics on an exchange of its own, which the first to come declares. Each attempt has a channel to
-   * itself, because a refusal closes it; without the right to declare, an exchange that is there already still serves. Resolves to
-   * whether the queue is bound.
-   */
-  async #bindRabbitmqJms(queue: string): Promise<boolean> {
-    const declare = (channel: Channel): Promise<unknown> =>
-      channel.assertExchange(RABBITMQ_JMS_EXCHANGE, 'topic', { durable: true, autoDelete: false });
-    const find = (channel: Channel): Promise<unknown> =>
-      channel.checkExchange(RABBITMQ_JMS_EXCHANGE);
-    let refusal: unknown;
-    for (const prepare of [declare, find]) {
-      const channel = await this.#link.model.createChannel();
-      channel.on('error', () => undefined); // the rejection below tells
-      try {
-        await prepare(channel);
-        await channel.bindQueue(queue, RABBITMQ_JMS_EXCHANGE, this.#options.topic);
-        await channel.close();
-        return true;
-      } catch (error) {
-        refusal ??= error;
-      }
-    }
-    if (this.#jmsRefusal.logged) return false;
-    this.#jmsRefusal.logged = true;
-    const what = `Messages of RabbitMQ's JMS client are not received: exchange ${RABBITMQ_JMS_EXCHANGE} cannot be used.`;
-    this.#log.warn(LOG_KEY, this.#dialer.failure(what, refusal, this.#link.broker).message);
-    return false;
+  /** What an error on the channel means, where the broker's words do not say it. */
+  #explained(error: unknown): unknown {
+    const { durableSubscription } = this.#options;
+    if (durableSubscription === undefined || this.#standing || !(error instanceof Error))
+      return error;
+    return /exclusive/.test(error.message)
+      ? new Error(
+          `another gateway has the durable subscription '${durableSubscription}', and each needs one of its own: ${error.message}`,
+          { cause: error },
+        )
+      : error;
   }
 
   #deliver(
-    channel: Channel,
     message: ConsumeMessage | null,
     sink: RevocationSink,
     hint: ReloadHint,
+    acks: Acks,
   ): void {
     if (this.#ended) return;
     if (message === null) {
@@ -221,11 +259,9 @@ class Subscription {
       return;
     }
     this.#take(message, sink, hint);
-    try {
-      channel.ack(message);
-    } catch (error) {
-      this.#broken.reject(error);
-    }
+    acks.taken(message);
+    this.#delivered++;
+    this.#noteHeard();
   }
 
   #take(message: ConsumeMessage, sink: RevocationSink, hint: ReloadHint): void {
@@ -239,6 +275,11 @@ class Subscription {
     if (reading.kind === 'revocation') {
       sink.add(reading.event);
       this.#log.debug(LOG_KEY, 'Successfully added to revoked token map');
+      return;
+    }
+    if (reading.kind === 'rule') {
+      sink.rule(reading.event);
+      this.#log.debug(LOG_KEY, 'Successfully read a revocation rule');
       return;
     }
     sink.drop(reading.reason);

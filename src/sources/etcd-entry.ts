@@ -1,5 +1,6 @@
-import type { OutgoingRevocation } from '../revocation/source.ts';
+import type { OutgoingRevocation, RevocationSink } from '../revocation/source.ts';
 import type { RevocationEvent } from '../revocation/revocation.ts';
+import { readRuleText } from './decode/rule-text.ts';
 import { isJsonObject, parseJson } from './json-answer.ts';
 import { percentDecoded } from './source-address.ts';
 
@@ -15,13 +16,38 @@ type EntryHints = Pick<RevocationEvent, 'issuer' | 'ttl' | 'expiryTime'>;
  * The value of an entry that Portcullis writes: JSON with `expiryTime` (epoch milliseconds) and `issuer`, if one is meant. Whoever reads only keys, as
  * WSO2's gateway does, is not disturbed by it.
  */
-export function entryValue({ expiresAtMs, issuer }: OutgoingRevocation): string {
+export function entryValue({
+  expiresAtMs,
+  issuer,
+}: Pick<OutgoingRevocation, 'expiresAtMs' | 'issuer'>): string {
   return JSON.stringify({ expiryTime: expiresAtMs, issuer });
 }
 
 /** Seconds an entry is kept: the rest of the token's life and a minute for clocks that differ. */
-export function entryLifeSeconds(revocation: OutgoingRevocation, nowMs: number): number {
-  return Math.max(0, Math.ceil((revocation.expiresAtMs - nowMs) / 1000)) + 60;
+export function entryLifeSeconds(expiresAtMs: number, nowMs: number): number {
+  return Math.max(0, Math.ceil((expiresAtMs - nowMs) / 1000)) + 60;
+}
+
+/**
+ * Hands on what one key says. A name that is the text of a rule makes the rule; it ends by its own cut-off, because WSO2 gives such keys the
+ * same hour as all others. Any other name is a token, as the value hints.
+ * @param names everything that the key may mean
+ */
+export function deliverEntry(
+  sink: RevocationSink,
+  names: Iterable<string>,
+  hints: EntryHints,
+): void {
+  const tokens: string[] = [];
+  let isRule = false;
+  for (const name of names) {
+    const reading = readRuleText(name);
+    if (reading === undefined) tokens.push(name);
+    else if (reading.kind === 'rule') sink.rule(reading.event);
+    else sink.drop(reading.reason);
+    isRule ||= reading !== undefined;
+  }
+  if (!isRule) for (const token of tokens) sink.add({ token, ...hints });
 }
 
 /**

@@ -14,6 +14,10 @@ export interface EtcdLink {
   readonly log: Log;
   /** Milliseconds from one whole read to the next. */
   readonly reconcileIntervalMs: number;
+  /** Milliseconds from one question whether anything was missed to the next. */
+  readonly proofIntervalMs: number;
+  /** Entries that one read may have; undefined: no limit. */
+  readonly maxEntries: number | undefined;
   /** Milliseconds of silence after which a watch is made anew, which shows whether the other side is still there. */
   readonly watchQuietMs: number;
   /** Bytes of one answer or one event. */

@@ -1,6 +1,7 @@
 import type { HttpClient } from '../net/http-client.ts';
 import { systemClock } from '../revocation/clock.ts';
-import type { OutgoingRevocation, RevocationPublisher } from '../revocation/source.ts';
+import type { RevocationPublisher } from '../revocation/source.ts';
+import { writeRuleText } from './decode/rule-text.ts';
 import { parseEtcdAddress, readEtcdVersion } from './etcd-address.ts';
 import { entryLifeSeconds, entryValue, v2KeyName } from './etcd-entry.ts';
 import { EtcdV3Client, toBase64 } from './etcd-v3-client.ts';
@@ -16,11 +17,21 @@ export interface EtcdPublisherOptions {
   readonly http: HttpClient;
 }
 
-type Write = (revocation: OutgoingRevocation) => Promise<void>;
+/** One key to write. */
+interface Entry {
+  /** Below the directory: a token, or the text of a rule. */
+  readonly name: string;
+  readonly value: string;
+  /** Epoch milliseconds. */
+  readonly expiresAtMs: number;
+}
+
+type Write = (entry: Entry) => Promise<void>;
 
 /**
  * Writes every revocation to etcd: with API v2 a key with a ttl, with API v3 a key with a lease, in either case `<dir>/<token>` and gone by
- * itself a minute after the token's end. Writing one twice changes nothing. Each failure moves on to the next endpoint.
+ * itself a minute after the token's end. A rule is a key as well, named by its text. Writing one twice changes nothing. Each failure moves on to
+ * the next endpoint.
  * @throws OperatorError when the address cannot be used
  */
 export function createEtcdPublisher(options: EtcdPublisherOptions): RevocationPublisher {
@@ -41,17 +52,17 @@ export function createEtcdPublisher(options: EtcdPublisherOptions): RevocationPu
   function writeV2(base: string): Write {
     const directory = address.directory.split('/').map(encodeURIComponent).join('/');
     const root = `${base}/v2/keys/${directory}${directory === '' ? '' : '/'}`;
-    return async (revocation) => {
+    return async ({ name, value, expiresAtMs }) => {
       const { status, body } = await http.request({
         method: 'PUT',
-        url: root + encodeURIComponent(v2KeyName(revocation.token)),
+        url: root + encodeURIComponent(v2KeyName(name)),
         headers: {
           'content-type': 'application/x-www-form-urlencoded',
           ...(credentials && { authorization: basicAuthorization(credentials) }),
         },
         body: new URLSearchParams({
-          value: entryValue(revocation),
-          ttl: String(entryLifeSeconds(revocation, systemClock.earliest())),
+          value,
+          ttl: String(entryLifeSeconds(expiresAtMs, systemClock.earliest())),
         }).toString(),
       });
       if (status === 200 || status === 201) return;
@@ -63,30 +74,43 @@ export function createEtcdPublisher(options: EtcdPublisherOptions): RevocationPu
 
   function writeV3(client: EtcdV3Client): Write {
     const prefix = address.directory === '' ? '' : `${address.directory}/`;
-    return async (revocation) => {
+    return async ({ name, value, expiresAtMs }) => {
       const lease = await client.call('/lease/grant', {
-        TTL: String(entryLifeSeconds(revocation, systemClock.earliest())),
+        TTL: String(entryLifeSeconds(expiresAtMs, systemClock.earliest())),
       });
       if (typeof lease['ID'] !== 'string') throw new Error('etcd granted no lease');
       await client.call('/kv/put', {
-        key: toBase64(prefix + revocation.token),
-        value: toBase64(entryValue(revocation)),
+        key: toBase64(prefix + name),
+        value: toBase64(value),
         lease: lease['ID'],
       });
     };
   }
 
+  async function put(entry: Entry): Promise<void> {
+    try {
+      write ??= await connect();
+      await write(entry);
+    } catch (error) {
+      attempt++;
+      write = undefined;
+      throw error;
+    }
+  }
+
   return {
     name,
-    async publish(revocation) {
-      try {
-        write ??= await connect();
-        await write(revocation);
-      } catch (error) {
-        attempt++;
-        write = undefined;
-        throw error;
-      }
+    publish: (revocation) => {
+      const { token, expiresAtMs } = revocation;
+      return put({ name: token, value: entryValue(revocation), expiresAtMs });
+    },
+    async publishRule(rule) {
+      const expiresAtMs = rule.rule.endsAtMs;
+      await put({
+        name: writeRuleText(rule).text,
+        value: entryValue({ expiresAtMs }),
+        expiresAtMs,
+      });
     },
     close: () => Promise.resolve(),
   };

@@ -1,7 +1,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { systemClock } from '../revocation/clock.ts';
 import type { RevocationSink } from '../revocation/source.ts';
-import { entryHints, tokensOfV2Key } from './etcd-entry.ts';
+import { EntryLimit } from './entry-limit.ts';
+import { deliverEntry, entryHints, tokensOfV2Key } from './etcd-entry.ts';
 import {
   ETCD_LOG_KEY,
   HistoryLosses,
@@ -12,6 +13,7 @@ import {
 import { headerOf, isJsonObject, parseJson, quoted, statusReason } from './json-answer.ts';
 import { Round, together } from './rounds.ts';
 import { basicAuthorization } from './source-address.ts';
+import { readWholeAnswer } from './whole-answer.ts';
 
 /** etcd's error codes in the bodies of API v2. */
 const KEY_NOT_FOUND = 100;
@@ -37,6 +39,8 @@ interface Position {
 /**
  * Follows a directory of etcd's API v2: a recursive read, then long polls from the index behind it. The history of v2 is 1,000 events of
  * the whole store; when it is cleared, or the cluster is another one, everything is read again.
+ *
+ * A poll is answered by one member from what it has, so it proves nothing; a read with `quorum`, every `reconcileIntervalMs`, does.
  */
 export async function followEtcdV2(
   link: EtcdLink,
@@ -64,10 +68,13 @@ export async function followEtcdV2(
       for (;;) {
         await link.bell.pause(link.reconcileIntervalMs, signal);
         if (signal.aborted) return;
+        const known = position.nextIndex;
         const fresh = await store.readAll(signal);
+        if (fresh.clusterId !== position.clusterId)
+          throw new Error('the endpoint belongs to another cluster now');
+        if (fresh.nextIndex < known) throw new Error("the store's index went back");
         // What the list had, the watch need not tell again: a quiet directory in a busy store keeps its place in the history.
-        if (fresh.clusterId === position.clusterId)
-          position.nextIndex = Math.max(position.nextIndex, fresh.nextIndex);
+        position.nextIndex = Math.max(position.nextIndex, fresh.nextIndex);
       }
     },
   ]);
@@ -95,14 +102,14 @@ class EtcdV2Directory {
 
   /** Adds everything that is there and says from where to watch. */
   async readAll(signal: AbortSignal): Promise<Position> {
-    const { status, headers, body } = await this.#link.http.request({
-      method: 'GET',
-      url: `${this.#url}&quorum=true`,
-      headers: this.#headers,
-      timeoutMs: READ_TIMEOUT_MS,
-      maxBytes: this.#link.maxBytes,
+    const askedAt = performance.now();
+    const { http, maxBytes, reconcileIntervalMs } = this.#link;
+    const { status, headers, body } = await readWholeAnswer(
+      http,
+      { method: 'GET', url: `${this.#url}&quorum=true`, headers: this.#headers },
+      { intervalMs: reconcileIntervalMs, timeoutMs: READ_TIMEOUT_MS, maxBytes },
       signal,
-    });
+    );
     const value = parseJson(body);
     const missing = status === 404 && errorCodeOf(value) === KEY_NOT_FOUND;
     if (status !== 200 && !missing) throw refusal(status, value);
@@ -114,7 +121,10 @@ class EtcdV2Directory {
         throw new Error("etcd's answer to a read has no node in it");
       await this.#addTree(value['node'], signal);
     }
-    if (!signal.aborted) this.#sink.complete();
+    if (!signal.aborted) {
+      this.#sink.complete();
+      this.#sink.alive(askedAt);
+    }
     return { nextIndex: index + 1, clusterId: headerOf(headers, 'x-etcd-cluster-id') };
   }
 
@@ -135,10 +145,9 @@ class EtcdV2Directory {
       answered = true;
       if (headerOf(headers, 'x-etcd-cluster-id') !== position.clusterId && status === 200)
         return 'the endpoint belongs to another cluster now';
-      // The index at which the poll began: with nothing between, nothing can have been missed.
+      // The index at which the poll began.
       const index = Number(headerOf(headers, 'x-etcd-index'));
       if (status === 200 && index < nextIndex - 1) return "the store's index went back";
-      if (status === 200 && index === nextIndex - 1) this.#sink.alive();
       const text = await this.#readText(body);
       if (text.trim() === '' && status === 200) {
         this.#noteEmpty(performance.now() - askedAt);
@@ -175,11 +184,11 @@ class EtcdV2Directory {
     if (WRITES.has(String(value['action']))) this.#addNode(node);
     position.nextIndex = Math.max(position.nextIndex, index + 1);
     this.#hastyEmpties = 0;
-    this.#sink.alive();
   }
 
   /** Walks nested directories without recursion, so that no nesting is too deep. */
   async #addTree(root: unknown, signal: AbortSignal): Promise<void> {
+    const limit = new EntryLimit(this.#link.maxEntries);
     const waiting: unknown[] = [root];
     let taken = 0;
     while (waiting.length > 0) {
@@ -193,6 +202,7 @@ class EtcdV2Directory {
         if (Array.isArray(children)) for (const child of children) waiting.push(child);
         else this.#sink.drop('directory has no list in it');
       } else {
+        limit.count(1);
         this.#addNode(node);
       }
     }
@@ -213,7 +223,7 @@ class EtcdV2Directory {
     );
     const tokens = tokensOfV2Key(key.slice(this.#root.length));
     if (tokens.size === 0) this.#sink.drop('no token in it');
-    for (const token of tokens) this.#sink.add({ token, ...hints });
+    deliverEntry(this.#sink, tokens, hints);
   }
 
   async #readText(body: AsyncIterable<Uint8Array>): Promise<string> {

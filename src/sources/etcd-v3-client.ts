@@ -56,15 +56,14 @@ export class EtcdV3Client {
 
   /** One call. @throws EtcdRefusal, or the Error of the HTTP client */
   async call(path: string, body: JsonObject, limits: CallLimits = {}): Promise<JsonObject> {
-    await this.#logIn(limits.signal);
+    const token = await this.#logIn(limits.signal);
     try {
-      return await this.#send(path, body, limits);
+      return await this.#send(path, body, limits, token);
     } catch (error) {
       const expired = error instanceof EtcdRefusal && error.code === UNAUTHENTICATED;
       if (!expired || this.#options.credentials === undefined) throw error;
       this.forgetLogIn();
-      await this.#logIn(limits.signal);
-      return this.#send(path, body, limits);
+      return this.#send(path, body, limits, await this.#logIn(limits.signal));
     }
   }
 
@@ -75,8 +74,9 @@ export class EtcdV3Client {
     limits: { readonly signal: AbortSignal; readonly idleTimeoutMs: number },
   ): Promise<AsyncIterable<Uint8Array>> {
     this.forgetLogIn();
-    await this.#logIn(limits.signal);
-    const answer = await this.#options.http.stream({ ...this.#request(path, body), ...limits });
+    const token = await this.#logIn(limits.signal);
+    const request = this.#request(path, body, token);
+    const answer = await this.#options.http.stream({ ...request, ...limits });
     if (answer.status !== 200)
       throw new EtcdRefusal(`etcd: ${statusReason(answer.status)}`, undefined);
     return answer.body;
@@ -88,20 +88,23 @@ export class EtcdV3Client {
     this.#open = false;
   }
 
-  async #logIn(signal: AbortSignal | undefined): Promise<void> {
+  /** The token to call with, which another call may forget meanwhile; undefined where none is needed. */
+  async #logIn(signal: AbortSignal | undefined): Promise<string | undefined> {
     const { credentials } = this.#options;
-    if (credentials === undefined || this.#token !== undefined || this.#open) return;
+    if (credentials === undefined || this.#token !== undefined || this.#open) return this.#token;
     try {
       const { username, password } = credentials;
       const answer = await this.#send(
         '/auth/authenticate',
         { name: username, password },
         { ...(signal && { signal }) },
+        undefined,
       );
       const token = answer['token'];
       if (typeof token !== 'string' || token === '')
         throw new EtcdRefusal("etcd's log-in gave no token", undefined);
       this.#token = token;
+      return token;
     } catch (error) {
       if (!(error instanceof EtcdRefusal)) throw error;
       if (error.code === INVALID_ARGUMENT)
@@ -109,23 +112,30 @@ export class EtcdV3Client {
       if (error.code !== FAILED_PRECONDITION) throw error;
       // "authentication is not enabled": the credentials of the default configuration do no harm then.
       this.#open = true;
+      return undefined;
     }
   }
 
-  #request(path: string, body: JsonObject) {
+  #request(path: string, body: JsonObject, token: string | undefined) {
     return {
       method: 'POST',
       url: this.#options.gateway + path,
       headers: {
         'content-type': 'application/json',
-        ...(this.#token !== undefined && { authorization: this.#token }),
+        ...(token !== undefined && { authorization: token }),
       },
       body: JSON.stringify(body),
     } as const;
   }
 
-  async #send(path: string, body: JsonObject, limits: CallLimits): Promise<JsonObject> {
-    const answer = await this.#options.http.request({ ...this.#request(path, body), ...limits });
+  async #send(
+    path: string,
+    body: JsonObject,
+    limits: CallLimits,
+    token: string | undefined,
+  ): Promise<JsonObject> {
+    const request = this.#request(path, body, token);
+    const answer = await this.#options.http.request({ ...request, ...limits });
     const value = parseJson(answer.body);
     if (answer.status === 200 && isJsonObject(value)) return value;
     if (answer.status === 200) throw new Error("etcd's answer is cut off or not etcd's");

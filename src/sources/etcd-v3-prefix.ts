@@ -1,20 +1,27 @@
 import { systemClock } from '../revocation/clock.ts';
 import type { RevocationSink } from '../revocation/source.ts';
-import { entryHints, hintsOfValue } from './etcd-entry.ts';
+import { deliverEntry, entryHints, hintsOfValue } from './etcd-entry.ts';
+import type { EntryLimit } from './entry-limit.ts';
 import { keepMs, type EtcdLink } from './etcd-link.ts';
 import { int64, type EtcdV3Client } from './etcd-v3-client.ts';
 import { EtcdLeases } from './etcd-v3-leases.ts';
 import { isJsonObject, type JsonObject } from './json-answer.ts';
 
 const PAGE_LIMIT = 500;
+/** Changes that are caught up with beside the watch; beyond it everything is read again, which costs etcd less. */
+const CATCH_UP_LIMIT = 5_000;
 /** Milliseconds for one page. */
 const PAGE_TIMEOUT_MS = 10_000;
+/** Milliseconds for one question whether anything was missed: their interval, but no less than this and no more than a page's. */
+const SHORTEST_PROOF_TIMEOUT_MS = 5_000;
 const NO_LEASE = new Set<unknown>([undefined, '0', 0]);
 
 /** Where a watch goes on. */
 export interface Position {
   /** First revision that was not seen yet. */
   nextRevision: number;
+  /** Everything that is there and was written up to this revision was added, be it by the watch or not. */
+  provedRevision: number;
   readonly clusterId: string;
 }
 
@@ -38,7 +45,7 @@ export class EtcdV3Prefix {
   }
 
   /** Adds everything that is there, page by page at one revision, and says from where to watch. */
-  async readAll(signal: AbortSignal): Promise<Position> {
+  async readAll(limit: EntryLimit, signal: AbortSignal): Promise<Position> {
     this.#leases.beginRead();
     let position: Position | undefined;
     for (let key: string | undefined = this.range.key; key !== undefined;) {
@@ -52,7 +59,11 @@ export class EtcdV3Prefix {
         },
         { signal, timeoutMs: PAGE_TIMEOUT_MS, maxBytes: this.#link.maxBytes },
       );
-      position ??= positionOf(page);
+      if (position === undefined) {
+        // Known before anything is added: of all pages together.
+        limit.count(int64(page['count']) ?? 0);
+        position = positionOf(page);
+      }
       const kvs = page['kvs'] ?? [];
       if (!Array.isArray(kvs)) throw new Error("etcd's list of keys is no list");
       await this.addAll(kvs, signal);
@@ -62,14 +73,49 @@ export class EtcdV3Prefix {
     return position;
   }
 
-  /** Whether the server has no entry that changed at `revision` or later: then the watch has missed nothing. */
-  async isUnchangedSince(revision: number, signal: AbortSignal): Promise<boolean> {
-    const answer = await this.#client.call(
-      '/kv/range',
-      { ...this.range, limit: '1', keys_only: true, min_mod_revision: String(revision) },
-      { signal, timeoutMs: PAGE_TIMEOUT_MS },
+  /**
+   * Adds what was written behind `position` and may not have come over the watch. When it resolves to true, everything that is there at
+   * that moment was added; false: there is too much of it to be caught up with here. The reads are linearizable, so a member of the cluster
+   * that lost its leader cannot answer them.
+   * @throws Error when the store is another one, or an older copy of it
+   */
+  async catchUp(position: Position, signal: AbortSignal): Promise<boolean> {
+    const known = Math.max(position.nextRevision - 1, position.provedRevision);
+    // One key first: etcd filters by revision only after it has read the whole range.
+    const { key } = this.range;
+    const now = await this.#ask({ key, keys_only: true }, position, known, signal);
+    if (now.revision === known) return true;
+    const { answer, revision } = await this.#ask(
+      { ...this.range, limit: String(CATCH_UP_LIMIT), min_mod_revision: String(known + 1) },
+      position,
+      known,
+      signal,
     );
-    return answer['kvs'] === undefined && positionOf(answer).nextRevision >= revision;
+    const kvs = answer['kvs'] ?? [];
+    if (!Array.isArray(kvs)) throw new Error("etcd's list of keys is no list");
+    await this.addAll(kvs, signal);
+    if (answer['more'] === true || signal.aborted) return false;
+    position.provedRevision = Math.max(position.provedRevision, revision);
+    return true;
+  }
+
+  async #ask(
+    range: JsonObject,
+    position: Position,
+    known: number,
+    signal: AbortSignal,
+  ): Promise<{ readonly answer: JsonObject; readonly revision: number }> {
+    const { proofIntervalMs, maxBytes } = this.#link;
+    const timeoutMs = Math.max(
+      SHORTEST_PROOF_TIMEOUT_MS,
+      Math.min(proofIntervalMs, PAGE_TIMEOUT_MS),
+    );
+    const answer = await this.#client.call('/kv/range', range, { signal, timeoutMs, maxBytes });
+    const { provedRevision: revision, clusterId } = positionOf(answer);
+    if (clusterId !== position.clusterId)
+      throw new Error('the endpoint belongs to another cluster now');
+    if (revision < known) throw new Error("the store's revision went back");
+    return { answer, revision };
   }
 
   /** Adds key-value pairs as the gateway writes them. */
@@ -100,7 +146,8 @@ export class EtcdV3Prefix {
     const secondsLeft = NO_LEASE.has(kv['lease'])
       ? undefined
       : this.#leases.secondsLeft(String(kv['lease']), now);
-    this.#sink.add({ token, ...entryHints(valueOf(kv), secondsLeft, keepMs(this.#link), now) });
+    const hints = entryHints(valueOf(kv), secondsLeft, keepMs(this.#link), now);
+    deliverEntry(this.#sink, [token], hints);
   }
 }
 
@@ -133,7 +180,7 @@ function positionOf(answer: JsonObject): Position {
   const clusterId = isJsonObject(header) ? header['cluster_id'] : undefined;
   if (revision === undefined || typeof clusterId !== 'string')
     throw new Error('etcd gave no revision');
-  return { nextRevision: revision + 1, clusterId };
+  return { nextRevision: revision + 1, provedRevision: revision, clusterId };
 }
 
 /** An empty prefix is the whole store, whose first key and end etcd writes as one NUL. */

@@ -1,10 +1,11 @@
 import type { RevocationSink } from '../revocation/source.ts';
+import { EntryLimit } from './entry-limit.ts';
 import { ETCD_LOG_KEY, HistoryLosses, type EtcdLink } from './etcd-link.ts';
 import { EtcdRefusal, EtcdV3Client, int64 } from './etcd-v3-client.ts';
 import { EtcdV3Prefix, type Position } from './etcd-v3-prefix.ts';
 import { jsonLines, parseWatchMessage, type WatchMessage } from './etcd-v3-watch.ts';
 import { isJsonObject } from './json-answer.ts';
-import { Round, together } from './rounds.ts';
+import { Bell, Round, together } from './rounds.ts';
 
 /** A prefix that the user may read, and how far it was read. */
 interface Followed {
@@ -16,6 +17,9 @@ interface Followed {
  * Follows a prefix of etcd's API v3 through its JSON gateway: pages at one revision R, then a watch from R + 1 that is made anew after every
  * silence, from behind the last event that was applied. Compaction, another cluster or a revision that went back: everything is read again.
  * It is also read again every `reconcileIntervalMs`, because etcd 3.4 can lose events of a watch (etcd pull request 17617).
+ *
+ * What a watch tells proves nothing, however lively it is: it may be late. Every `proofIntervalMs` the store itself is asked for what was
+ * written behind the last event.
  * @param gateway path of the JSON gateway, as `/v3`
  */
 export async function followEtcdV3(
@@ -26,18 +30,20 @@ export async function followEtcdV3(
 ): Promise<void> {
   const { http, base, credentials, log } = link;
   const client = new EtcdV3Client({ http, gateway: base + gateway, credentials });
+  const askedAt = performance.now();
   const followed = await readFirst(link, client, sink, signal);
   if (signal.aborted) return;
   sink.complete();
+  sink.alive(askedAt);
   log.info(ETCD_LOG_KEY, 'The revoked tokens of etcd (API v3) were read; changes are followed');
 
   const watch = (one: Followed) => async (signal: AbortSignal) => {
     const losses = new HistoryLosses(log);
     while (!signal.aborted) {
-      const lost = await watchRound(link, client, one, sink, signal);
+      const lost = await watchRound(link, client, one, signal);
       if (lost === undefined || signal.aborted) continue;
       losses.note(lost);
-      one.position = await one.prefix.readAll(signal);
+      one.position = await one.prefix.readAll(new EntryLimit(link.maxEntries), signal);
       if (!signal.aborted) sink.complete();
     }
   };
@@ -47,13 +53,34 @@ export async function followEtcdV3(
       for (;;) {
         await link.bell.pause(link.reconcileIntervalMs, signal);
         if (signal.aborted) return;
+        const askedAt = performance.now();
+        const limit = new EntryLimit(link.maxEntries);
         for (const { prefix, position } of followed) {
-          const fresh = await prefix.readAll(signal);
+          const known = position.nextRevision;
+          const fresh = await prefix.readAll(limit, signal);
+          if (fresh.clusterId !== position.clusterId)
+            throw new Error('the endpoint belongs to another cluster now');
+          if (fresh.nextRevision < known) throw new Error("the store's revision went back");
           // What the list had, the watch need not tell again.
-          if (fresh.clusterId === position.clusterId)
-            position.nextRevision = Math.max(position.nextRevision, fresh.nextRevision);
+          position.nextRevision = Math.max(position.nextRevision, fresh.nextRevision);
         }
-        if (!signal.aborted) sink.complete();
+        if (signal.aborted) return;
+        sink.complete();
+        sink.alive(askedAt);
+      }
+    },
+    async (signal) => {
+      const pause = new Bell();
+      for (;;) {
+        await pause.pause(link.proofIntervalMs, signal);
+        if (signal.aborted) return;
+        const askedAt = performance.now();
+        let caughtUp = true;
+        for (const { prefix, position } of followed)
+          caughtUp = (await prefix.catchUp(position, signal)) && caughtUp;
+        if (signal.aborted) return;
+        if (caughtUp) sink.alive(askedAt);
+        else link.bell.ring();
       }
     },
   ]);
@@ -69,11 +96,12 @@ async function readFirst(
   const { directory } = link;
   const prefixes = directory === '' ? [''] : [`${directory}/`, `/${directory}/`];
   const followed: Followed[] = [];
+  const limit = new EntryLimit(link.maxEntries);
   let refusal: EtcdRefusal | undefined;
   for (const text of prefixes) {
     const prefix = new EtcdV3Prefix(link, client, sink, text);
     try {
-      followed.push({ prefix, position: await prefix.readAll(signal) });
+      followed.push({ prefix, position: await prefix.readAll(limit, signal) });
     } catch (error) {
       if (!(error instanceof EtcdRefusal) || !error.forbidden) throw error;
       refusal = error;
@@ -83,12 +111,11 @@ async function readFirst(
   return followed;
 }
 
-/** Watches until a silence, then proves that nothing was missed. Returns why everything must be read again, if it must. */
+/** Watches until a silence. Returns why everything must be read again, if it must. */
 async function watchRound(
   link: EtcdLink,
   client: EtcdV3Client,
   { prefix, position }: Followed,
-  sink: RevocationSink,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const round = new Round(signal, link.watchQuietMs);
@@ -116,8 +143,6 @@ async function watchRound(
       created ||= message.created;
       await apply(message, prefix, position, signal);
       if (signal.aborted) return undefined;
-      // The answer to the request proves nothing unless the whole store stood still.
-      if (!message.created || message.revision === asked - 1) sink.alive();
     }
     throw new Error('etcd ended the watch');
   } catch (error) {
@@ -127,7 +152,6 @@ async function watchRound(
   } finally {
     round.close();
   }
-  if (await prefix.isUnchangedSince(position.nextRevision, signal)) sink.alive();
   return undefined;
 }
 

@@ -16,15 +16,20 @@ export interface EtcdSourceOptions {
   readonly credentials?: SourceCredentials | undefined;
   readonly http: HttpClient;
   readonly log: Log;
-  /** Milliseconds from one whole read to the next, beside the watch. Default 300,000. */
-  readonly reconcileIntervalMs?: number;
+  /** Milliseconds from one whole read to the next, beside the watch. Default 300,000 with API v3; 20,000 with v2, where nothing else proves. */
+  readonly reconcileIntervalMs?: number | undefined;
+  /** API v3: milliseconds between two questions whether the watch has told everything. Default 10,000. */
+  readonly proofIntervalMs?: number | undefined;
+  /** Entries that one read may have. Default: no limit. */
+  readonly maxEntries?: number | undefined;
   /** Milliseconds of silence after which a watch is made anew. Default 30,000. */
   readonly watchQuietMs?: number;
   /** Bytes of one answer (v2: of the whole list). Default 64 MiB. */
   readonly maxBytes?: number;
 }
 
-const RECONCILE_INTERVAL_MS = 300_000;
+const RECONCILE_INTERVAL_MS = { v2: 20_000, v3: 300_000 };
+const PROOF_INTERVAL_MS = 10_000;
 const WATCH_QUIET_MS = 30_000;
 const MAX_BYTES = 64 * 1024 * 1024;
 
@@ -41,21 +46,23 @@ export function createEtcdSource(options: EtcdSourceOptions): RevocationSource {
   let attempt = 0;
 
   async function followEndpoint(base: string, ...[sink, signal]: FollowArguments): Promise<void> {
-    const link: EtcdLink = {
+    const linkFor = (api: 'v2' | 'v3'): EtcdLink => ({
       http,
       base,
       directory: address.directory,
       credentials,
       log,
-      reconcileIntervalMs: options.reconcileIntervalMs ?? RECONCILE_INTERVAL_MS,
+      reconcileIntervalMs: options.reconcileIntervalMs ?? RECONCILE_INTERVAL_MS[api],
+      proofIntervalMs: options.proofIntervalMs ?? PROOF_INTERVAL_MS,
+      maxEntries: options.maxEntries,
       watchQuietMs: options.watchQuietMs ?? WATCH_QUIET_MS,
       maxBytes: options.maxBytes ?? MAX_BYTES,
       bell,
-    };
-    if (address.api === 'v2') return followEtcdV2(link, sink, signal);
+    });
+    if (address.api === 'v2') return followEtcdV2(linkFor('v2'), sink, signal);
     const version = await readEtcdVersion(http, base, signal);
-    if ((address.api ?? version.api) === 'v2') return followEtcdV2(link, sink, signal);
-    return followEtcdV3(link, version.gateway, sink, signal);
+    if ((address.api ?? version.api) === 'v2') return followEtcdV2(linkFor('v2'), sink, signal);
+    return followEtcdV3(linkFor('v3'), version.gateway, sink, signal);
   }
 
   return {

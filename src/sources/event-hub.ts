@@ -3,6 +3,8 @@ import type { Log } from '../log.ts';
 import type { HttpClient } from '../net/http-client.ts';
 import { systemClock } from '../revocation/clock.ts';
 import type { RevocationSink, RevocationSource } from '../revocation/source.ts';
+import { readRuleObject } from './decode/rule-text.ts';
+import { EntryLimit } from './entry-limit.ts';
 import { isJsonObject, parseJson, saysJson, statusReason } from './json-answer.ts';
 import { Bell } from './rounds.ts';
 import {
@@ -10,6 +12,7 @@ import {
   parseSourceAddress,
   type SourceCredentials,
 } from './source-address.ts';
+import { readWholeAnswer } from './whole-answer.ts';
 
 export interface EventHubOptions {
   readonly name: string;
@@ -23,6 +26,8 @@ export interface EventHubOptions {
   readonly reconcileIntervalMs: number;
   /** Bytes of one answer. Default 64 MiB. */
   readonly maxBytes?: number;
+  /** Entries that one answer may have. Default: no limit. */
+  readonly maxEntries?: number | undefined;
   /** Milliseconds for one read. Default 60,000. */
   readonly timeoutMs?: number;
 }
@@ -39,9 +44,9 @@ const FIRST_EPOCH_MS = 1e12;
 
 /**
  * WSO2's list of revoked tokens, `GET <url>/revokedjwt`: an array of `{jwt_signature, expiry_time}` (API Manager up to 4.2; camel case in
- * 3.1), or an object with that array as `revokedJWTList` (4.3 and newer). Read whole, then again every `reconcileIntervalMs`; anything but
- * a 200 with JSON of these shapes is an error, because an unread list must never pass for an empty one. An entry that is listed is revoked,
- * whatever its `expiry_time`: it holds until the list was read twice more.
+ * 3.1), or an object with that array as `revokedJWTList` and two lists of rules beside it (4.3 and newer). Read whole, then again every
+ * `reconcileIntervalMs`; anything but a 200 with JSON of these shapes is an error, because an unread list must never pass for an empty one. An
+ * entry that is listed is revoked, whatever its `expiry_time`: it holds until the list was read twice more.
  * @throws OperatorError when the address cannot be used
  */
 export function createEventHubSource(options: EventHubOptions): RevocationSource {
@@ -55,20 +60,27 @@ export function createEventHubSource(options: EventHubOptions): RevocationSource
   let succeededOnce = false;
 
   async function readAll(sink: RevocationSink, signal: AbortSignal): Promise<void> {
-    const answer = await options.http.request({
-      method: 'GET',
-      url,
-      headers: {
-        accept: 'application/json',
-        ...(credentials && { authorization: basicAuthorization(credentials) }),
+    const headers = {
+      accept: 'application/json',
+      ...(credentials && { authorization: basicAuthorization(credentials) }),
+    };
+    const answer = await readWholeAnswer(
+      options.http,
+      { method: 'GET', url, headers },
+      {
+        intervalMs: reconcileIntervalMs,
+        timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
+        maxBytes: options.maxBytes ?? MAX_BYTES,
       },
-      timeoutMs: options.timeoutMs ?? TIMEOUT_MS,
-      maxBytes: options.maxBytes ?? MAX_BYTES,
       signal,
-    });
+    );
     if (answer.status !== 200) throw new Error(statusReason(answer.status));
     if (!saysJson(answer.headers)) throw new Error('the answer is not JSON');
-    await addEntries(entriesOf(parseJson(answer.body), sink), sink, signal, keepMs);
+    const { tokens, rules } = listsOf(parseJson(answer.body));
+    const limit = new EntryLimit(options.maxEntries);
+    for (const list of [tokens, ...rules]) limit.count(list.length);
+    await addEntries(tokens, (entry) => addEntry(entry, sink, keepMs), signal);
+    for (const list of rules) await addEntries(list, (entry) => addRule(entry, sink), signal);
   }
 
   return {
@@ -77,6 +89,7 @@ export function createEventHubSource(options: EventHubOptions): RevocationSource
     reread: () => bell.ring(),
     async follow(sink, signal) {
       while (!signal.aborted) {
+        const askedAt = performance.now();
         try {
           await readAll(sink, signal);
         } catch (error) {
@@ -87,6 +100,7 @@ export function createEventHubSource(options: EventHubOptions): RevocationSource
         }
         if (signal.aborted) return;
         sink.complete();
+        sink.alive(askedAt);
         if (!succeededOnce) announce();
         succeededOnce = true;
         await bell.pause(reconcileIntervalMs, signal);
@@ -104,37 +118,49 @@ export function createEventHubSource(options: EventHubOptions): RevocationSource
   }
 }
 
-/** The list in any of its three shapes. Rules of newer API Managers deny whole clients and users: they are counted, not applied. */
-function entriesOf(body: unknown, sink: RevocationSink): readonly unknown[] {
-  if (Array.isArray(body)) return body;
-  if (!isJsonObject(body)) throw new Error('the answer is cut off or not a list of revoked tokens');
-  const list = body['revokedJWTList'];
-  // An API Manager answers `{}` for a user of an inconsistent tenant: nothing was read then.
-  if (!Array.isArray(list)) throw new Error('the answer has no list of revoked tokens in it');
-  countRules(body['revokedJWTConsumerKeyList'], 'rule for a consumer key is not supported', sink);
-  countRules(body['revokedJWTSubjectEntityList'], 'rule for a subject is not supported', sink);
-  return list;
+interface Lists {
+  readonly tokens: readonly unknown[];
+  /** Whole clients and users (4.3 and newer), entries as {@link readRuleObject} takes them. */
+  readonly rules: readonly (readonly unknown[])[];
 }
 
-function countRules(list: unknown, reason: string, sink: RevocationSink): void {
-  if (Array.isArray(list)) for (let rule = 0; rule < list.length; rule++) sink.drop(reason);
+/** The list in any of its three shapes. */
+function listsOf(body: unknown): Lists {
+  if (Array.isArray(body)) return { tokens: body, rules: [] };
+  if (!isJsonObject(body)) throw new Error('the answer is cut off or not a list of revoked tokens');
+  const tokens = body['revokedJWTList'];
+  // An API Manager answers `{}` for a user of an inconsistent tenant: nothing was read then.
+  if (!Array.isArray(tokens)) throw new Error('the answer has no list of revoked tokens in it');
+  const rules = ['revokedJWTConsumerKeyList', 'revokedJWTSubjectEntityList'].map((name) => {
+    const list = body[name] ?? [];
+    if (!Array.isArray(list)) throw new Error('a list of revoked clients or users is no list');
+    return list as unknown[];
+  });
+  return { tokens, rules };
 }
 
 /** @throws Error when there are entries and none of them could be read: this is a list of something else, not an empty one */
 async function addEntries(
   entries: readonly unknown[],
-  sink: RevocationSink,
+  add: (entry: unknown) => boolean,
   signal: AbortSignal,
-  keepMs: number,
 ): Promise<void> {
   let added = 0;
   for (let index = 0; index < entries.length; index++) {
     if (index % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) await nextTurn();
     if (signal.aborted) return;
-    if (addEntry(entries[index], sink, keepMs)) added++;
+    if (add(entries[index])) added++;
   }
   if (entries.length > 0 && added === 0)
     throw new Error(`none of the ${entries.length} entries could be read`);
+}
+
+/** Whether it could be read; a rule for a kind of entity that is not known here was, though nothing follows from it. */
+function addRule(entry: unknown, sink: RevocationSink): boolean {
+  const reading = isJsonObject(entry) ? readRuleObject(entry) : undefined;
+  if (reading?.kind === 'rule') sink.rule(reading.event);
+  else sink.drop(reading?.reason ?? 'entry is not a revocation rule');
+  return reading !== undefined;
 }
 
 function addEntry(entry: unknown, sink: RevocationSink, keepMs: number): boolean {

@@ -1,5 +1,7 @@
 import type { EventSourceMessage } from 'eventsource-parser';
 import type { RevocationSink } from '../revocation/source.ts';
+import { ruleEventOf } from './decode/rule-text.ts';
+import { EntryLimit } from './entry-limit.ts';
 import { isJsonObject, parseJson, type JsonObject } from './json-answer.ts';
 
 /** A place in the token service's sequence of revocations: event id `<generation>-<seq>`. */
@@ -8,6 +10,16 @@ export interface StreamPosition {
   /** One run of the token service: numbers of different generations do not compare. */
   readonly generation: string;
   readonly seq: number;
+}
+
+/** What is known of a connection before its first event. */
+interface StreamStart {
+  /** When it was asked for, `performance.now()`. */
+  readonly askedAt: number;
+  /** What the server's monotonic clock said when it answered, milliseconds; undefined where it has not said. */
+  readonly serverMs?: number | undefined;
+  /** Revocations that a snapshot may have; absent: any number. */
+  readonly maxEntries?: number | undefined;
 }
 
 /**
@@ -22,11 +34,19 @@ export class StreamReader {
   #snapshotGeneration = '';
   #snapshotCount = 0;
   #snapshotUsable = 0;
+  readonly #start: StreamStart;
+  readonly #limit: EntryLimit;
 
   /** @param from where an earlier connection ended, if the server was asked to go on from there */
-  constructor(sink: RevocationSink, from: StreamPosition | undefined) {
+  constructor(
+    sink: RevocationSink,
+    from: StreamPosition | undefined,
+    start: StreamStart = { askedAt: performance.now() },
+  ) {
     this.#sink = sink;
     this.#position = from;
+    this.#start = start;
+    this.#limit = new EntryLimit(start.maxEntries);
   }
 
   /** Everything up to here was applied without a gap; undefined while a snapshot is not complete. */
@@ -85,12 +105,14 @@ export class StreamReader {
   #live(): void {
     this.#phase = 'live';
     this.#sink.complete();
+    this.#sink.alive(this.#start.askedAt);
   }
 
   #revoke(body: JsonObject, id: string | undefined): void {
     const usable = this.#add(body);
     if (this.#phase === 'snapshot') {
       this.#snapshotCount++;
+      this.#limit.count(1);
       if (usable) this.#snapshotUsable++;
       return;
     }
@@ -101,8 +123,15 @@ export class StreamReader {
     if (position.seq > this.#position.seq) this.#position = position;
   }
 
-  /** Whether there was a revocation in it. */
-  #add({ token, digest, issuer, expiryTime, ttl }: JsonObject): boolean {
+  /** Whether there was a revocation in it: of a token, or a rule of another token service. Ours sends no rules. */
+  #add(body: JsonObject): boolean {
+    if (body['claims'] !== undefined) {
+      const event = ruleEventOf(body);
+      if (typeof event === 'string') this.#sink.drop(event);
+      else this.#sink.rule(event);
+      return typeof event !== 'string';
+    }
+    const { token, digest, issuer, expiryTime, ttl } = body;
     const named = typeof issuer === 'string' ? { issuer } : {};
     const life = {
       ...(expiryTime !== undefined && { expiryTime }),
@@ -128,7 +157,17 @@ export class StreamReader {
       throw new Error('the token service has another store now');
     }
     if (newest.seq !== seq) throw new Error('an event was missed');
-    this.#sink.alive();
+    this.#sink.alive(this.#sentAt(body['at']));
+  }
+
+  /**
+   * When a heartbeat was sent, by our clock, or a moment before: one that was held up on its way, or read late by a process that stood still,
+   * proves nothing of the time since. Undefined where the server does not say.
+   */
+  #sentAt(at: unknown): number | undefined {
+    const { askedAt, serverMs } = this.#start;
+    if (typeof at !== 'number' || serverMs === undefined) return undefined;
+    return Math.min(askedAt + Math.max(0, at - serverMs), performance.now());
   }
 }
 

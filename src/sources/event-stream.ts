@@ -5,7 +5,7 @@ import type { HttpClient } from '../net/http-client.ts';
 import type { RevocationSink, RevocationSource } from '../revocation/source.ts';
 import { StreamReader, type StreamPosition } from './event-stream-reader.ts';
 import { headerOf, statusReason } from './json-answer.ts';
-import { Bell, together } from './rounds.ts';
+import { Bell, Round, together } from './rounds.ts';
 import {
   basicAuthorization,
   isLoopback,
@@ -24,13 +24,24 @@ export interface EventStreamOptions {
   readonly http: HttpClient;
   readonly log: Log;
   /** Milliseconds from one whole snapshot to the next. Default 3,600,000: heartbeats prove completeness in between. */
-  readonly reconcileIntervalMs?: number;
-  /** Milliseconds without a byte after which the link counts as broken: three heartbeats. Default 15,000. */
+  readonly reconcileIntervalMs?: number | undefined;
+  /** Milliseconds between the heartbeats that the token service is asked for. Default: as it is configured, which is 5,000. */
+  readonly proofIntervalMs?: number | undefined;
+  /**
+   * Milliseconds without an event after which the link counts as broken, where the token service does not say how often its heart beats; where
+   * it does, it is three beats. Default 15,000.
+   */
   readonly idleTimeoutMs?: number;
+  /** Revocations that one snapshot may have. Default: no limit. */
+  readonly maxEntries?: number | undefined;
 }
 
 const RECONCILE_INTERVAL_MS = 3_600_000;
 const IDLE_TIMEOUT_MS = 15_000;
+/** Heartbeats that may be missing, and the least milliseconds that this is taken for. */
+const MISSING_BEATS = 3;
+const SHORTEST_SILENCE_MS = 1_000;
+const LONGEST_HEARTBEAT_MS = 30_000;
 /** Characters of one event; a whole JWT fits. */
 const MAX_EVENT_LENGTH = 64 * 1024;
 const LOG_KEY = 'TokenRevocationEventStream';
@@ -55,34 +66,68 @@ export function createEventStreamSource(options: EventStreamOptions): Revocation
       `source ${name}: an event stream needs a user name and password, or a client certificate`,
     );
   const idleTimeoutMs = options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+  const asked = new URL(url);
+  if (options.proofIntervalMs !== undefined)
+    asked.searchParams.set('heartbeat', String(Math.max(1, Math.floor(options.proofIntervalMs))));
   const bell = new Bell();
   /** How far a sink was served: another sink has seen nothing of it. */
   let served: { readonly sink: RevocationSink; readonly position: StreamPosition } | undefined;
 
   /** One connection, until it breaks, is not gapless any more, or `signal` aborts. */
   async function connection(sink: RevocationSink, signal: AbortSignal): Promise<void> {
+    const round = new Round(signal, idleTimeoutMs);
+    let quietMs = idleTimeoutMs;
+    const allow = (ms: number): void => {
+      quietMs = ms;
+      round.allow(ms);
+    };
+    try {
+      await read(sink, round, allow);
+    } catch (error) {
+      throw round.quiet ? new Error(`nothing came for ${quietMs} ms`, { cause: error }) : error;
+    } finally {
+      round.close();
+    }
+  }
+
+  async function read(
+    sink: RevocationSink,
+    round: Round,
+    allow: (quietMs: number) => void,
+  ): Promise<void> {
     const from = served?.sink === sink ? served.position : undefined;
+    const askedAt = performance.now();
     const { status, headers, body } = await http.stream({
       method: 'GET',
-      url: url.href,
+      url: asked.href,
       headers: {
         accept: 'text/event-stream',
         'cache-control': 'no-store',
         ...(credentials && { authorization: basicAuthorization(credentials) }),
         ...(from && { 'last-event-id': from.id }),
       },
-      idleTimeoutMs,
-      signal,
+      // The round is stricter.
+      idleTimeoutMs: 2 * Math.max(idleTimeoutMs, MISSING_BEATS * LONGEST_HEARTBEAT_MS),
+      timeoutMs: idleTimeoutMs,
+      signal: round.signal,
     });
     // A body that nobody reads closes by itself.
     if (status !== 200) throw new Error(`the event stream answers ${statusReason(status)}`);
     if (headerOf(headers, 'content-type')?.split(';')[0]?.trim() !== 'text/event-stream')
       throw new Error('the answer is not an event stream');
+    const beatMs = milliseconds(headerOf(headers, 'heartbeat-interval'));
+    if (beatMs !== undefined)
+      allow(Math.max(SHORTEST_SILENCE_MS, MISSING_BEATS * Math.min(beatMs, LONGEST_HEARTBEAT_MS)));
 
-    const reader = new StreamReader(sink, from);
+    const reader = new StreamReader(sink, from, {
+      askedAt,
+      serverMs: milliseconds(headerOf(headers, 'stream-time')),
+      maxEntries: options.maxEntries,
+    });
     try {
       for await (const event of serverSentEvents(body)) {
-        if (signal.aborted) return;
+        if (round.signal.aborted) break;
+        round.touch();
         reader.take(event);
       }
     } finally {
@@ -112,6 +157,11 @@ export function createEventStreamSource(options: EventStreamOptions): Revocation
       }
     },
   };
+}
+
+/** The value of a field that is a number of milliseconds. */
+function milliseconds(value: string | undefined): number | undefined {
+  return value !== undefined && /^\d{1,15}$/.test(value) ? Number(value) : undefined;
 }
 
 /** Server-sent events of a body (WHATWG HTML, section 9.2), each of bounded length. */

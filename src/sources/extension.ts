@@ -2,6 +2,8 @@ import type { ConfigSection, ExtensionSink, RevocationExtension } from '../exten
 import type { Log } from '../log.ts';
 import type { RevocationEvent } from '../revocation/revocation.ts';
 import type { RevocationSink, RevocationSource } from '../revocation/source.ts';
+import { ruleEventOf } from './decode/rule-text.ts';
+import { EntryLimit } from './entry-limit.ts';
 import { isJsonObject } from './json-answer.ts';
 import { Bell, together } from './rounds.ts';
 
@@ -11,29 +13,32 @@ export interface ExtensionSourceOptions {
   /** `[tokenRevocationConfig.persistent]`, own keys included. */
   readonly config: ConfigSection;
   readonly log: Log;
-  /** Milliseconds after which an extension that read everything and returned is called again. Default 300,000. */
-  readonly reconcileIntervalMs?: number;
+  /** Milliseconds after which an extension that read everything is called again, unless it said so once more itself. Default 20,000. */
+  readonly reconcileIntervalMs?: number | undefined;
+  /** What it may add between two calls of `complete`. Default: no limit. */
+  readonly maxEntries?: number | undefined;
   /** Milliseconds that an extension may take to return once its signal aborted. Default 5,000. */
   readonly graceMs?: number;
 }
 
-const RECONCILE_INTERVAL_MS = 300_000;
+const RECONCILE_INTERVAL_MS = 20_000;
 const GRACE_MS = 5_000;
 const LOG_KEY = 'TokenRevocationExtension';
 
 /**
  * Runs a project's revocation extension. One that follows its store stays in its function until the signal aborts; one that calls
- * `complete` and returns is called again every `reconcileIntervalMs`. `reread` aborts its signal and calls it again. What it adds is
- * checked like anything from outside.
+ * `complete` and returns is called again every `reconcileIntervalMs`, and so is one that stays without calling `complete` again: nothing else
+ * proves that it still hears of everything. `reread` aborts its signal and calls it again too. What it adds is checked like anything from
+ * outside.
  */
 export function createExtensionSource(options: ExtensionSourceOptions): RevocationSource {
   const { name, log } = options;
   const graceMs = options.graceMs ?? GRACE_MS;
+  const intervalMs = options.reconcileIntervalMs ?? RECONCILE_INTERVAL_MS;
   const bell = new Bell();
 
   /** One call of the extension, until it returns or `signal` aborts. @throws what it throws, or Error when it read nothing */
-  async function run(sink: RevocationSink, signal: AbortSignal): Promise<void> {
-    const call = new CheckedSink(sink);
+  async function run(call: CheckedSink, signal: AbortSignal): Promise<void> {
     let failure: string | undefined;
     try {
       const done = Promise.resolve(
@@ -51,7 +56,17 @@ export function createExtensionSource(options: ExtensionSourceOptions): Revocati
     }
     if (signal.aborted) return;
     if (failure !== undefined) throw new Error(`the extension failed: ${failure}`);
-    if (!call.completed) throw new Error('the extension returned before it called complete()');
+    if (call.completedAt === undefined)
+      throw new Error('the extension returned before it called complete()');
+  }
+
+  /** Resolves when it is to be called again. A first read is given the time that it takes. */
+  async function due(call: CheckedSink, signal: AbortSignal): Promise<void> {
+    for (let ms = intervalMs; ms > 0;) {
+      if ((await bell.pause(ms, signal)) || signal.aborted) return;
+      const { completedAt } = call;
+      ms = completedAt === undefined ? intervalMs : completedAt + intervalMs - performance.now();
+    }
   }
 
   return {
@@ -60,20 +75,20 @@ export function createExtensionSource(options: ExtensionSourceOptions): Revocati
     reread: () => bell.ring(),
     async follow(sink, signal) {
       while (!signal.aborted) {
-        let reread = false;
+        const call = new CheckedSink(sink, options.maxEntries);
         let returned = false;
+        let again = false;
         await together(signal, [
           async (signal) => {
-            await run(sink, signal);
+            await run(call, signal);
             returned = !signal.aborted;
           },
           async (signal) => {
-            await bell.pause(2 ** 31 - 1, signal);
-            reread = !signal.aborted;
+            await due(call, signal);
+            again = !signal.aborted;
           },
         ]);
-        if (returned && !reread)
-          await bell.pause(options.reconcileIntervalMs ?? RECONCILE_INTERVAL_MS, signal);
+        if (returned && !again) await bell.pause(intervalMs, signal);
       }
     },
   };
@@ -81,7 +96,7 @@ export function createExtensionSource(options: ExtensionSourceOptions): Revocati
 
 /**
  * What an extension sees of the sink: nothing passes unchecked, and nothing after its end. A list in which nothing could be used is not
- * complete: `complete` throws then, and the call has failed also where the extension swallows that.
+ * complete: `complete` throws then, and the call has failed also where the extension swallows that. So does `add` beyond the limit.
  */
 class CheckedSink implements ExtensionSink {
   readonly #sink: RevocationSink;
@@ -89,14 +104,21 @@ class CheckedSink implements ExtensionSink {
   #ended = false;
   #added = 0;
   #refused = 0;
-  completed = false;
+  readonly #maxEntries: number | undefined;
+  #limit: EntryLimit;
+  /** What is read now was asked for no earlier, `performance.now()`. */
+  #begunAt = performance.now();
+  /** When it last said that everything was added, `performance.now()`. */
+  completedAt: number | undefined;
 
-  constructor(sink: RevocationSink) {
+  constructor(sink: RevocationSink, maxEntries: number | undefined) {
     this.#sink = sink;
+    this.#maxEntries = maxEntries;
+    this.#limit = new EntryLimit(maxEntries);
     this.#unusable.promise.catch(() => undefined);
   }
 
-  /** Rejects when the extension called a list complete of which nothing could be used. */
+  /** Rejects when the extension called a list complete of which nothing could be used, or adds more than it may. */
   get unusable(): Promise<never> {
     return this.#unusable.promise;
   }
@@ -109,8 +131,31 @@ class CheckedSink implements ExtensionSink {
       this.#sink.drop(checked);
       return;
     }
-    this.#added++;
+    this.#count();
     this.#sink.add(checked);
+  }
+
+  rule(event: unknown): void {
+    if (this.#ended) return;
+    const checked = isJsonObject(event) ? ruleEventOf(event) : 'rule is not an object';
+    if (typeof checked === 'string') {
+      this.#refused++;
+      this.#sink.drop(checked);
+      return;
+    }
+    this.#count();
+    this.#sink.rule(checked);
+  }
+
+  #count(): void {
+    try {
+      this.#limit.count(1);
+    } catch (error) {
+      this.#ended = true;
+      this.#unusable.reject(error);
+      throw error;
+    }
+    this.#added++;
   }
 
   complete(): void {
@@ -122,8 +167,12 @@ class CheckedSink implements ExtensionSink {
       this.#unusable.reject(failure);
       throw failure;
     }
-    this.completed = true;
+    const proved = this.#begunAt;
+    this.#begunAt = performance.now();
+    this.completedAt = this.#begunAt;
+    this.#limit = new EntryLimit(this.#maxEntries);
     this.#sink.complete();
+    this.#sink.alive(proved);
   }
 
   end(): void {

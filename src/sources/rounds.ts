@@ -10,15 +10,16 @@ export class Bell {
     this.#wake?.();
   }
 
-  /** Resolves after `ms` milliseconds, at a ring, or when `signal` aborts. */
-  pause(ms: number, signal: AbortSignal): Promise<void> {
+  /** Resolves after `ms` milliseconds, at a ring, or when `signal` aborts; to whether it was a ring. */
+  pause(ms: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
       const finish = (): void => {
         clearTimeout(timer);
         signal.removeEventListener('abort', finish);
         this.#wake = undefined;
+        const rang = this.#rung;
         this.#rung = false;
-        resolve();
+        resolve(rang && !signal.aborted);
       };
       const timer = setTimeout(finish, ms);
       this.#wake = finish;
@@ -33,15 +34,12 @@ export class Round {
   readonly #stop = new AbortController();
   readonly #outer: AbortSignal;
   readonly #onAbort = (): void => this.#stop.abort();
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout;
   #quiet = false;
 
   constructor(outer: AbortSignal, quietMs: number) {
     this.#outer = outer;
-    this.#timer = setTimeout(() => {
-      this.#quiet = true;
-      this.#stop.abort();
-    }, quietMs);
+    this.#timer = this.#wait(quietMs);
     outer.addEventListener('abort', this.#onAbort, { once: true });
     if (outer.aborted) this.#stop.abort();
   }
@@ -53,6 +51,19 @@ export class Round {
   /** Whether it ended because nothing came, and not because anything broke. */
   get quiet(): boolean {
     return this.#quiet;
+  }
+
+  /** From now on `quietMs` milliseconds are too long. */
+  allow(quietMs: number): void {
+    clearTimeout(this.#timer);
+    if (!this.#stop.signal.aborted) this.#timer = this.#wait(quietMs);
+  }
+
+  #wait(quietMs: number): NodeJS.Timeout {
+    return setTimeout(() => {
+      this.#quiet = true;
+      this.#stop.abort();
+    }, quietMs);
   }
 
   /** Something came: the quiet time begins anew. */

@@ -6,6 +6,9 @@ import type { RevocationRecord } from './revocation-records.ts';
 import { type Answer, NO_STORE } from './router.ts';
 import type { ServiceState } from './service-state.ts';
 
+/** Bounds of the interval between heartbeats that a reader may ask for, milliseconds. */
+const SHORTEST_HEARTBEAT_MS = 250;
+const LONGEST_HEARTBEAT_MS = 30_000;
 /** Events written at one time: what a reader that stands still can cost, beside its socket's buffer. */
 const PAGE = 200;
 
@@ -25,16 +28,18 @@ interface Reader {
  *
  * Readers pull: each holds a position in the database and gets the next page when it took the last one, so none holds memory. One that
  * takes nothing for `slowReaderMs` is cut off and comes back with its position.
+ *
+ * `?heartbeat=<ms>` asks for another interval between heartbeats; the field `Heartbeat-Interval` answers which one it is. Heartbeats and the
+ * field `Stream-Time` carry one monotonic clock of this service in milliseconds, so that a reader knows how old a heartbeat is that was long on
+ * its way.
  */
 export class EventStream {
   readonly #state: ServiceState;
   readonly #readers = new Set<Reader>();
-  readonly #heartbeat: NodeJS.Timeout;
   readonly #unsubscribe: () => void;
 
   constructor(state: ServiceState) {
     this.#state = state;
-    this.#heartbeat = setInterval(() => this.#beat(), state.settings.heartbeatMs).unref();
     this.#unsubscribe = state.revocations.onRevoked(() => {
       for (const reader of this.#readers) this.#wake(reader);
     });
@@ -54,14 +59,24 @@ export class EventStream {
     // Not idle until the greeting is through: what is committed meanwhile comes after it.
     const reader: Reader = { response, seq: 0, told: 0, idle: false };
     this.#readers.add(reader);
-    response.once('close', () => this.#readers.delete(reader));
-    response.writeHead(200, { ...NO_STORE, 'Content-Type': 'text/event-stream' });
+    const heartbeatMs = askedHeartbeatMs(request.url) ?? this.#state.settings.heartbeatMs;
+    const heart = setInterval(() => this.#beat(reader), heartbeatMs).unref();
+    response.once('close', () => {
+      clearInterval(heart);
+      this.#readers.delete(reader);
+    });
+    response.writeHead(200, {
+      ...NO_STORE,
+      'Content-Type': 'text/event-stream',
+      'Heartbeat-Interval': String(heartbeatMs),
+      // Rounded up here and down in heartbeats, so that no heartbeat seems later than it is.
+      'Stream-Time': String(Math.ceil(performance.now())),
+    });
     await this.#greet(reader, request.headers['last-event-id']);
     return undefined;
   }
 
   close(): void {
-    clearInterval(this.#heartbeat);
     this.#unsubscribe();
     for (const { response } of this.#readers) response.end();
   }
@@ -158,20 +173,19 @@ export class EventStream {
     }
   }
 
-  /** Only to readers that have everything, with the last position they were told: a proof that nothing is missing up to now. */
-  #beat(): void {
-    for (const reader of this.#readers) {
-      if (!reader.idle) continue;
-      reader.idle = false;
-      const newest = this.#id(reader.told);
-      void this.#write(reader, `event: heartbeat\ndata: ${JSON.stringify({ newest })}\n\n`).then(
-        (sent) => {
-          if (!sent) return;
-          reader.idle = true;
-          this.#wake(reader);
-        },
-      );
-    }
+  /** Only to a reader that has everything, with the last position that it was told: a proof that nothing is missing up to now. */
+  #beat(reader: Reader): void {
+    if (!reader.idle) return;
+    reader.idle = false;
+    const data = JSON.stringify({
+      newest: this.#id(reader.told),
+      at: Math.floor(performance.now()),
+    });
+    void this.#write(reader, `event: heartbeat\ndata: ${data}\n\n`).then((sent) => {
+      if (!sent) return;
+      reader.idle = true;
+      this.#wake(reader);
+    });
   }
 
   #live(page: readonly RevocationRecord[]): readonly RevocationRecord[] {
@@ -188,4 +202,12 @@ export class EventStream {
   #id(seq: number): string {
     return `${this.#state.database.generation}-${seq}`;
   }
+}
+
+/** Milliseconds between heartbeats that the query asks for, within the bounds; undefined when it asks for none. */
+function askedHeartbeatMs(target: string | undefined): number | undefined {
+  const query = target?.split('?', 2)[1];
+  const asked = query === undefined ? null : new URLSearchParams(query).get('heartbeat');
+  if (asked === null || !/^\d{1,9}$/.test(asked)) return undefined;
+  return Math.min(Math.max(Number(asked), SHORTEST_HEARTBEAT_MS), LONGEST_HEARTBEAT_MS);
 }

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { OperatorError } from '../errors.ts';
-import { limitConnections } from './connection-limit.ts';
+import { limitConnections } from '../connection-limit.ts';
 import { refuseWellKnownPasswords } from './credentials.ts';
 import { TokenDatabase } from './database.ts';
 import { EventStream } from './event-stream.ts';

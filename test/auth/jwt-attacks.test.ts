@@ -377,7 +377,7 @@ test('two headers, a list, a tab and doubled blanks are refused in the one shape
   const stage = stageFor('RS256');
   const token = makeToken();
   const present = (...values: string[]) =>
-    refusalOf(() => stage.authenticator.authenticate(values, [], 'request-1'));
+    refusalOf(() => stage.authenticator.authenticate(values, { scopes: [] }, 'request-1'));
   for (const values of [
     [`Bearer ${token}`, `Bearer ${token}`],
     [`Bearer ${token}, Bearer ${token}`],
@@ -402,7 +402,9 @@ test('two headers, a list, a tab and doubled blanks are refused in the one shape
 test('without bearer credentials the challenge names no error', async () => {
   const stage = new Stage();
   for (const values of [[], ['Basic YWRtaW46YWRtaW4='], ['Bearerx y']]) {
-    const refusal = await refusalOf(() => stage.authenticator.authenticate(values, [], '-'));
+    const refusal = await refusalOf(() =>
+      stage.authenticator.authenticate(values, { scopes: [] }, '-'),
+    );
     assert.equal(refusal?.fault, 'missingCredentials');
     assert.deepEqual(refusal?.challenge, {});
   }

@@ -162,7 +162,7 @@ test("WSO2's own tokens, signed over the padded spelling, are verified as such a
     algorithm: 'RS256',
     expiresAtMs: caller.identity.expiresAtMs,
   });
-  assert.deepEqual(caller.identity, bare);
+  assert.deepEqual(caller.identity.keys, bare.keys);
   assert.ok(!(stage.present(token) instanceof Promise));
   stage.revocations.revoke(JTI);
   for (const spelling of [token, token.replaceAll('=', ''), `${input}.${signature}`])

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { momentOf } from '../../src/revocation/freshness.ts';
 import { parseRevocation } from '../../src/revocation/revocation.ts';
 import type { RevocationEvent } from '../../src/revocation/revocation.ts';
-import { RevocationList } from '../../src/revocation/revocation-list.ts';
+import { listAndReader, POLICY } from '../revocation/stage.ts';
 import {
   DAY_MS,
   ISSUER,
@@ -16,16 +17,26 @@ import {
   twinOf,
 } from './stage.ts';
 
+const LONG_POLICY = { ...POLICY, longestTokenLifeMs: 30 * DAY_MS };
+
+/** A list that everything is known of. */
+function freshList(): ReturnType<typeof listAndReader> {
+  const made = listAndReader({ latest: () => NOW_MS, earliest: () => NOW_MS }, 60_000);
+  const now = momentOf();
+  made.list.state.knownAsOf(now.monotonic, now.wall);
+  made.list.state.known = true;
+  return made;
+}
+
 /** A gateway with the real revocation list, which has heard one event. */
 function stageAfter(event: RevocationEvent, algorithm: string): Stage {
-  const list = new RevocationList({ latest: () => NOW_MS, earliest: () => NOW_MS }, 60_000);
-  const policy = { ttlUnit: 'auto', longestTokenLifeMs: 30 * DAY_MS } as const;
-  const revocation = parseRevocation(event, policy, NOW_MS);
+  const { list, reader } = freshList();
+  const revocation = parseRevocation(event, LONG_POLICY, NOW_MS);
   assert.ok(typeof revocation !== 'string');
-  list.add(revocation);
+  list.addToken(revocation, 'test');
   return new Stage(
     {
-      revocations: { check: (identity) => (list.covers(identity) ? 'revoked' : 'clear') },
+      revocations: reader,
       issuers: [{ issuer: ISSUER, keys: { kind: 'certificate', pem: publicPem(algorithm) } }],
       introspection: { url: 'https://km.example/', username: 'a', password: 'b', maxAgeMs: 60_000 },
     },
@@ -65,17 +76,12 @@ test('a token without jti is revoked by its signature or as a whole', async () =
     const issuers = [
       { issuer: ISSUER, keys: { kind: 'certificate', pem: publicPem('RS256') }, requireJti: false },
     ] as const;
-    const list = new RevocationList({ latest: () => NOW_MS, earliest: () => NOW_MS }, 60_000);
-    const check = {
-      check: (id: { keys: readonly string[]; expiresAtMs: number }) =>
-        list.covers(id) ? 'revoked' : 'clear',
-    } as const;
-    const stage = new Stage({ issuers, revocations: check });
+    const { list, reader } = freshList();
+    const stage = new Stage({ issuers, revocations: reader });
     assert.equal(await stage.outcome(token), 'admitted');
-    const policy = { ttlUnit: 'auto', longestTokenLifeMs: 30 * DAY_MS } as const;
-    const revocation = parseRevocation({ token: named }, policy, NOW_MS);
+    const revocation = parseRevocation({ token: named }, LONG_POLICY, NOW_MS);
     assert.ok(typeof revocation !== 'string');
-    list.add(revocation);
+    list.addToken(revocation, 'test');
     assert.equal(await stage.outcome(token), 'invalidCredentials', 'though it was in the cache');
   }
 });

@@ -3,7 +3,7 @@ import type { KeyObject } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { GatewayFault } from '../../src/errors.ts';
 import { createAuthenticator } from '../../src/auth/authenticate.ts';
-import type { Authenticator } from '../../src/auth/authenticate.ts';
+import type { Authenticator, RouteRules } from '../../src/auth/authenticate.ts';
 import type { AuthenticatorOptions } from '../../src/auth/authenticator-options.ts';
 import type { Caller } from '../../src/auth/caller.ts';
 import type { HttpAnswer, HttpClient, HttpRequest } from '../../src/net/http-client.ts';
@@ -134,6 +134,7 @@ export function jsonAnswer(body: unknown, status = 200): HttpAnswer {
 class FakeRevocations {
   readonly revoked = new Set<string>();
   complete = true;
+  stale = false;
   checks = 0;
 
   revoke(value: string): void {
@@ -143,7 +144,12 @@ class FakeRevocations {
   check(identity: { readonly keys: readonly string[] }): 'revoked' | 'clear' | 'unknown' {
     this.checks += 1;
     if (identity.keys.some((key) => this.revoked.has(key))) return 'revoked';
-    return this.complete ? 'clear' : 'unknown';
+    return this.knowledge() === 'fresh' ? 'clear' : 'unknown';
+  }
+
+  knowledge(): 'fresh' | 'stale' | 'never' {
+    if (!this.complete) return 'never';
+    return this.stale ? 'stale' : 'fresh';
   }
 }
 
@@ -161,6 +167,8 @@ export class Stage {
       issuers: [{ issuer: ISSUER, keys: { kind: 'certificate', pem: publicPem('RS256') } }],
       http: this.http,
       revocations: this.revocations,
+      whenUnknown: 'deny',
+      whenStale: 'deny',
       log: this.log,
       clockSkewMs: 5_000,
       longestTokenLifeMs: 30 * DAY_MS,
@@ -172,8 +180,12 @@ export class Stage {
   }
 
   /** Presents a token as a request does. */
-  present(token: string, scopes: readonly string[] = []): Caller | Promise<Caller> {
-    return this.authenticator.authenticate([`Bearer ${token}`], scopes, 'request-1');
+  present(
+    token: string,
+    scopes: readonly string[] = [],
+    whenStale?: RouteRules['whenStale'],
+  ): Caller | Promise<Caller> {
+    return this.authenticator.authenticate([`Bearer ${token}`], { scopes, whenStale }, 'request-1');
   }
 
   /** What became of it: `admitted`, or the fault's name. */

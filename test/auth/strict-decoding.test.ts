@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeBase64url, stripPadding } from '../../src/auth/base64url.ts';
-import { parseJsonObject } from '../../src/auth/strict-json.ts';
+import { parseJsonObject } from '../../src/strict-json.ts';
 
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
 

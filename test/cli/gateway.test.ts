@@ -151,7 +151,7 @@ test('a port that is taken is refused with the key of its listener and a remedy'
   await once(other, 'listening');
   const { port } = other.address() as AddressInfo;
   const free =
-    '[listenerConfig]\nhost = "127.0.0.1"\nhttpPort = 0\nhttpsPort = 0\ntokenListenerPort = 0\n';
+    '[listenerConfig]\nhost = "127.0.0.1"\nhttpPort = 0\nhttpsPort = 0\ntokenListenerPort = 0\n[operatorConfig]\nport = 0\n';
   for (const [key, kind, line] of [
     ['httpPort', 'http', 3],
     ['httpsPort', 'https', 4],

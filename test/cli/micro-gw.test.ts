@@ -151,7 +151,7 @@ describe('micro-gw says how it is called', () => {
       ['version x --y', "Unknown option '--y'", ' version'],
       [
         'help nope',
-        'unknown help topic `nope`. There is help on init, build, token-service, version, help [ERR_USAGE]\n',
+        'unknown help topic `nope`. There is help on init, build, token-service, revoke, revocations, explain, status, version, help [ERR_USAGE]\n',
         '',
       ],
       [

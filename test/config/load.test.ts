@@ -37,6 +37,7 @@ test('without a file the built-in defaults hold, and that is said', () => {
     trustedProxies: [],
     clockSkewMs: 5000,
     drainTimeoutMs: 30_000,
+    threads: 0,
   });
   assert.deepEqual(config.auth, {
     header: 'Authorization',
@@ -71,6 +72,12 @@ test('without a file the built-in defaults hold, and that is said', () => {
   });
   assert.deepEqual(config.revocation, {
     whenUnknown: 'deny',
+    whenStale: 'deny',
+    maxStalenessMs: 60_000,
+    denyOnUnclosedGap: false,
+    maxEntries: 20_000_000,
+    stateFolder: join(cwd, 'home', 'state'),
+    streamGraceMs: 0,
     longestTokenLifeMs: 30 * 86_400_000,
     sources: [],
   });

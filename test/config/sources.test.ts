@@ -41,6 +41,11 @@ const WSO2_PAGE = (realtime: boolean, stored: boolean) => `    [tokenRevocationC
 `;
 
 test('the three configurations of the WSO2 page mean what they say', () => {
+  const common = {
+    ttlUnit: 'auto',
+    issuers: undefined,
+    rules: ['subject', 'session', 'client', 'claims'],
+  };
   const amqp = {
     name: 'realtime',
     type: 'amqp',
@@ -48,8 +53,9 @@ test('the three configurations of the WSO2 page mean what they say', () => {
     topic: 'tokenRevocation',
     username: '',
     password: '',
-    ttlUnit: 'auto',
-    issuers: undefined,
+    durableSubscription: undefined,
+    ...common,
+    required: false,
   };
   const hub = {
     name: 'persistent',
@@ -57,12 +63,12 @@ test('the three configurations of the WSO2 page mean what they say', () => {
     url: 'https://localhost:9443/internal/data/v1',
     credentials: { username: 'admin', password: 'admin' },
     reconcileIntervalMs: 20_000,
-    ttlUnit: 'auto',
-    issuers: undefined,
+    ...common,
+    required: true,
   };
   for (const [realtime, stored, expected] of [
     [true, true, [amqp, hub]],
-    [true, false, [amqp]],
+    [true, false, [{ ...amqp, required: true }]],
     [false, true, [hub]],
   ] as const) {
     const { config, notes } = load(WSO2_PAGE(realtime, stored));
@@ -81,9 +87,27 @@ test('URL and credentials default by the type of the store', () => {
   assert.deepEqual(etcd.urls, ['https://127.0.0.1:2379/v2/keys/jti/']);
   assert.deepEqual(etcd.credentials, { username: 'root', password: 'root' });
   assert.equal(hub.reconcileIntervalMs, 20_000);
-  assert.equal(etcd.reconcileIntervalMs, 300_000);
+  assert.equal(etcd.reconcileIntervalMs, 20_000);
   const open = only(persistent('type = "etcd"', 'username = ""', 'password = ""'));
   assert.ok(open.type === 'etcd' && open.credentials === undefined);
+});
+
+test('what is proved by reading is read more often than maxStaleness, and refused otherwise', () => {
+  const interval = (...lines: string[]) => {
+    const source = only(persistent(...lines));
+    return 'reconcileIntervalMs' in source ? source.reconcileIntervalMs : undefined;
+  };
+  const strict = '[tokenRevocationConfig]\nmaxStaleness = "2s"\n';
+  const short = only(strict + persistent());
+  assert.equal(short.type === 'event-hub' && short.reconcileIntervalMs, 666);
+  assert.equal(interval('type = "custom"'), 20_000);
+  assert.equal(
+    problemOf(persistent('reconcileInterval = "61s"')),
+    `ERR_CONFIG_CONTRADICTION 3 ${at}.reconcileInterval`,
+  );
+  const v3 = ['type = "etcd"', 'endpointURL = "https://a:2379/v3/keys/jti/"'];
+  assert.equal(interval(...v3), 300_000);
+  assert.equal(interval(...v3, 'reconcileInterval = "10m"'), 600_000);
 });
 
 test('hostname wins over endpointURL when it is not empty', () => {

@@ -13,6 +13,7 @@ import { runSteps, steps, type Step } from './shell.ts';
 const RUN_WHOLE: Readonly<Record<string, string>> = {
   'docs/petstore-walkthrough.md': 'test/docs/petstore-walkthrough.test.ts',
   'docs/project.md': 'test/docs/project.test.ts',
+  'docs/operator.md': 'test/docs/operator.test.ts',
 };
 
 /**
@@ -22,6 +23,7 @@ const RUN_WHOLE: Readonly<Record<string, string>> = {
 const RUN_ELSEWHERE: Readonly<Record<string, readonly [file: string, text: string]>> = {
   'npm run demo': ['test/docs/demo.test.ts', "['run', 'demo', '--', ...words]"],
   'npm run verify': ['.ci/run', 'npm run --silent verify'],
+  'npm run check:faults': ['tools/verify.ts', "'check/run.ts'"],
   'micro-gw token-service': [
     'test/token-service/command.test.ts',
     "'token-service', '--port', '0'",

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { FAULTS, OPERATOR_ERRORS } from '../../src/errors.ts';
+import { API_REFUSALS, FAULTS, OPERATOR_ERRORS } from '../../src/errors.ts';
 import { ROOT } from '../support/checkout.ts';
 import { readPage } from './markdown.ts';
 
@@ -47,11 +47,22 @@ test("docs/errors.md has every operator's error with its remedy, and no other", 
   );
 });
 
-test('every entry of both catalogues is used somewhere', () => {
+test("docs/errors.md has every refusal of the operator's API with its status and when it comes, and no other", () => {
+  const documented = table("Refusals of the operator's API");
+  assert.deepEqual(
+    Object.fromEntries(documented.map(([code, status]) => [code, status])),
+    Object.fromEntries(
+      Object.entries(API_REFUSALS).map(([code, status]) => [`\`${code}\``, String(status)]),
+    ),
+  );
+  for (const [code, , when] of documented) assert.ok(when, `${code} lacks when it comes`);
+});
+
+test('every entry of the catalogues is used somewhere', () => {
   const source = globSync('src/**/*.ts', { cwd: ROOT })
     .filter((path) => !path.endsWith('errors.ts'))
     .map((path) => readFileSync(join(ROOT, path), 'utf8'))
     .join('\n');
-  for (const name of [...Object.keys(FAULTS), ...Object.keys(OPERATOR_ERRORS)])
+  for (const name of [FAULTS, OPERATOR_ERRORS, API_REFUSALS].flatMap((one) => Object.keys(one)))
     assert.ok(source.includes(`'${name}'`), `${name} is in the catalogue and never used`);
 });

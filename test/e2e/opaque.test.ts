@@ -44,6 +44,8 @@ async function introspecting(
       [keymanager.security.basic]
         username = "${READER.username}"
         password = "${READER.password}"
+      [server]
+        threads = 1 # each has a cache of its own
       ${sources}`,
   });
   await gateway.untilReady();

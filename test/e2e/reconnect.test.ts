@@ -51,6 +51,8 @@ test('RabbitMQ is killed and comes back: what the store and the outbox learned m
         password = "${ADMIN.password}"
         # Only the way back to the broker can be the reason to read it again.
         reconcileInterval = "1d"
+      [tokenRevocationConfig]
+        maxStaleness = "1d"
     `,
   });
   await gateway.untilReady();

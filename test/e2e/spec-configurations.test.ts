@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { claimsOf } from '../support/issuer.ts';
 import { hasOwnNetwork, runInOwnNetwork } from '../support/own-network.ts';
@@ -120,8 +121,16 @@ async function configurationsDoWhatTheySay(): Promise<void> {
   const hub = await startTokenService(file, { home, words });
 
   const both = await startGateway(file, { artifact, home, config: BOTH, ports: 'configured' });
-  const realTime = await startGateway(file, { artifact, home, config: ONLY_REAL_TIME });
-  const persistent = await startGateway(file, { artifact, home, config: ONLY_PERSISTENT });
+  /** Beside the first one, with what it learns in a folder of its own. */
+  const beside = (config: string, name: string) =>
+    startGateway(file, {
+      artifact,
+      home,
+      config,
+      flags: [`--tokenRevocationConfig.stateFolder=${join(home, name)}`],
+    });
+  const realTime = await beside(ONLY_REAL_TIME, 'state-of-real-time');
+  const persistent = await beside(ONLY_PERSISTENT, 'state-of-persistent');
   const all = [both, realTime, persistent];
   for (const gateway of all) await gateway.untilReady();
   await both.program.said(/subscriber service for token revocation is started/);

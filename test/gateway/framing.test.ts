@@ -180,10 +180,9 @@ const TABLE: readonly (readonly [string, string, number, string?])[] = [
     'GET /p',
   ],
   [
-    'Upgrade to websocket',
+    'Upgrade to websocket without a version',
     `GET /p HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
-    200,
-    'GET /p',
+    426,
   ],
 ];
 

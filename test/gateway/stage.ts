@@ -10,7 +10,7 @@ import { issueCertificate, type IssuedCertificate } from '../../src/tls/certific
 import { recordedLog, type RecordedLog } from '../support/recorded-log.ts';
 
 /** What the stand-in for authentication knows: `Bearer <name>`. */
-function caller(name: string): Caller {
+export function caller(name: string): Caller {
   return {
     tokenType: 'jwt',
     issuer: 'https://issuer.example',

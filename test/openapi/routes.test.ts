@@ -237,6 +237,32 @@ describe('security', () => {
     assert.deepEqual(opened.scopes, []);
   });
 
+  it('takes what happens while revocations may be missed from the operation, else from the API, else from nowhere', async (t) => {
+    const stale = (value: string): object => ({ 'x-portcullis-when-stale': value });
+    assert.equal('whenStale' in (await route(t, secured({}))), false);
+    assert.equal((await route(t, secured({}, stale('allow')))).whenStale, 'allow');
+    assert.equal((await route(t, secured(stale('introspect')))).whenStale, 'introspect');
+    assert.equal((await route(t, secured(stale('deny'), stale('allow')))).whenStale, 'deny');
+  });
+
+  it('refuses any other word for it, with its place and what to write', async (t) => {
+    for (const value of ['Deny', 'open', '', true, null, ['deny']]) {
+      for (const definition of [
+        secured({ 'x-portcullis-when-stale': value }),
+        secured({}, { 'x-portcullis-when-stale': value }),
+      ]) {
+        const error = await refusal(t, { 'a.json': definition });
+        assert.equal(error.code, 'ERR_DEFINITION');
+        assert.match(
+          error.message,
+          /a\.json:\d+: x-portcullis-when-stale is .*\. Write one of deny, introspect, allow\.$/,
+        );
+      }
+    }
+    const mistyped = await refusal(t, { 'a.json': secured({ 'x-portcullis-when-stael': 'deny' }) });
+    assert.match(mistyped.message, /Did you mean x-portcullis-when-stale\?/);
+  });
+
   it('says where any one of several scopes is enough', async (t) => {
     const { warnings } = await load(t, {
       'a.json': secured({ security: [{ oauth: ['read', 'write'] }] }),

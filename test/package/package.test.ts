@@ -175,6 +175,7 @@ async function startGateway(
       artifact,
       '--listenerConfig.host=127.0.0.1',
       ...['httpPort', 'httpsPort', 'tokenListenerPort'].map((name) => `--listenerConfig.${name}=0`),
+      '--operatorConfig.port=0',
     ],
     { cwd: folder, env },
   );

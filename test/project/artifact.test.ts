@@ -18,9 +18,12 @@ const API = { title: 'Pets', version: '1', basePath: '', file: 'pets.yaml', rout
 describe('loadArtifact', () => {
   it('reads what artifactModule writes', async (t) => {
     const file = join(emptyFolder(t), 'a.mjs');
-    writeFileSync(file, `${ARTIFACT_BANNER}\n${artifactModule('petstore', [API], {})}`);
+    const apis = [
+      { ...API, routes: [ROUTE, { ...ROUTE, template: '/b', whenStale: 'allow' as const }] },
+    ];
+    writeFileSync(file, `${ARTIFACT_BANNER}\n${artifactModule('petstore', apis, {})}`);
     const artifact = await loadArtifact(file);
-    assert.deepEqual([artifact.format, artifact.project, artifact.apis], [1, 'petstore', [API]]);
+    assert.deepEqual([artifact.format, artifact.project, artifact.apis], [1, 'petstore', apis]);
   });
 
   it('refuses what is no artifact without running any of it', async (t) => {
@@ -68,6 +71,10 @@ describe('loadArtifact', () => {
       ],
       [
         { ...whole, apis: [{ ...API, routes: [{ ...ROUTE, scopes: [1] }] }] },
+        /an API is malformed/,
+      ],
+      [
+        { ...whole, apis: [{ ...API, routes: [{ ...ROUTE, whenStale: 'open' }] }] },
         /an API is malformed/,
       ],
       [{ ...whole, startup: 1 }, /the startup extension is no function/],

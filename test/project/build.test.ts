@@ -98,7 +98,11 @@ describe('buildProject', () => {
     const events: RevocationEvent[] = [];
     let completed = 0;
     await artifact.revocation?.(
-      { add: (event) => void events.push(event), complete: () => void completed++ },
+      {
+        add: (event) => void events.push(event),
+        rule: () => assert.fail('it reads no rules'),
+        complete: () => void completed++,
+      },
       { config: { token: 'jti-1' }, signal, log },
     );
     assert.deepEqual([events, completed], [[{ token: 'jti-1' }], 1]);

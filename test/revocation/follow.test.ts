@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Revocations } from '../../src/revocation/revocations.ts';
+import { Revocations, type RevocationsOptions } from '../../src/revocation/revocations.ts';
 import type { RevocationSink, RevocationSource } from '../../src/revocation/source.ts';
 import { jwtIdentity } from '../../src/revocation/token-identity.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/until.ts';
+import { POLICY, SECRET } from './stage.ts';
 
-const policy = { ttlUnit: 'auto', longestTokenLifeMs: 86_400_000 } as const;
 const token = (jti: string) =>
   jwtIdentity({
     issuer: 'https://a',
@@ -51,14 +51,29 @@ function puppet(name: string, kind: RevocationSource['kind']) {
 function follow(
   sources: readonly RevocationSource[],
   whenUnknown: 'deny' | 'allow' = 'deny',
+  change: Partial<RevocationsOptions> = {},
 ): { revocations: Revocations; lines: string[] } {
   const log = recordedLog();
+  const stores = sources.filter(({ kind }) => kind === 'list').map(({ name }) => name);
   const revocations = new Revocations({
-    sources: sources.map((source) => ({ source, policy })),
+    sources: sources.map((source) => ({
+      source,
+      policy: POLICY,
+      required: source.kind === 'list' || stores.length === 0,
+      tellsOf: source.kind === 'events' ? stores : [],
+    })),
     whenUnknown,
+    whenStale: 'deny',
+    maxStalenessMs: 60_000,
+    denyOnUnclosedGap: false,
+    maxEntries: 10_000,
+    longestTokenLifeMs: POLICY.longestTokenLifeMs,
+    consumerKeyClaims: [],
+    secret: SECRET,
     clockSkewMs: 5000,
     log,
     firstPauseMs: 1,
+    ...change,
   });
   revocations.start();
   return { revocations, lines: log.lines };
@@ -77,12 +92,12 @@ describe('what is known of revocations', () => {
     const { revocations } = follow([store, other, broker]);
     broker.sink().complete();
     store.sink().add({ token: 'dead' });
-    assert.equal(revocations.check(token('dead')), 'revoked');
-    assert.equal(revocations.check(token('alive')), 'unknown');
+    assert.equal(revocations.reader.check(token('dead')), 'revoked');
+    assert.equal(revocations.reader.check(token('alive')), 'unknown');
     store.sink().complete();
     assert.equal(revocations.ready, false, 'one store is still missing');
     other.sink().complete();
-    assert.equal(revocations.check(token('alive')), 'clear');
+    assert.equal(revocations.reader.check(token('alive')), 'clear');
     assert.equal(revocations.ready, true);
     await revocations.close();
   });
@@ -90,9 +105,9 @@ describe('what is known of revocations', () => {
   it('with real-time sources only, is known once the subscription stood', async () => {
     const broker = puppet('broker', 'events');
     const { revocations } = follow([broker]);
-    assert.equal(revocations.check(token('alive')), 'unknown');
+    assert.equal(revocations.reader.check(token('alive')), 'unknown');
     broker.sink().complete();
-    assert.equal(revocations.check(token('alive')), 'clear');
+    assert.equal(revocations.reader.check(token('alive')), 'clear');
     await revocations.close();
   });
 
@@ -100,15 +115,15 @@ describe('what is known of revocations', () => {
     const store = puppet('store', 'list');
     const { revocations } = follow([store], 'allow');
     store.sink().add({ token: 'dead' });
-    assert.equal(revocations.check(token('alive')), 'clear');
-    assert.equal(revocations.check(token('dead')), 'revoked');
-    assert.equal(revocations.known, false);
+    assert.equal(revocations.reader.check(token('alive')), 'unknown');
+    assert.equal(revocations.reader.check(token('dead')), 'revoked');
+    assert.equal(revocations.ready, true);
     await revocations.close();
   });
 
   it('without any source is clear', async () => {
     const { revocations } = follow([]);
-    assert.equal(revocations.check(token('alive')), 'clear');
+    assert.equal(revocations.reader.check(token('alive')), 'clear');
     await revocations.close();
   });
 
@@ -133,8 +148,8 @@ describe('what is known of revocations', () => {
     store.break('answered 500');
     await until(() => store.follows === 2, 'store is followed again');
     store.sink().complete();
-    assert.equal(revocations.check(token('dead')), 'revoked');
-    assert.equal(revocations.check(token('alive')), 'clear');
+    assert.equal(revocations.reader.check(token('dead')), 'revoked');
+    assert.equal(revocations.reader.check(token('alive')), 'clear');
     assert.ok(lines.some((line) => /Source store is not followed: answered 500/.test(line)));
     assert.ok(lines.some((line) => /Source store is followed again after 1 failed/.test(line)));
     await revocations.close();
@@ -226,5 +241,132 @@ describe('what is known of revocations', () => {
       lines.filter((line) => line.includes('dropped')).map((line) => line.split('dropped: ')[1]),
       ['1 x unreadable body', '1 x no token in it, 1 x unreadable body'],
     );
+  });
+});
+
+describe('freshness', () => {
+  it('grows stale when a store proves nothing any more, and says which', async () => {
+    const store = puppet('store', 'list');
+    const { revocations } = follow([store], 'deny', { maxStalenessMs: 30 });
+    store.sink().complete();
+    assert.equal(revocations.reader.knowledge(), 'fresh');
+    await until(() => revocations.reader.knowledge() === 'stale', 'it is stale');
+    assert.equal(revocations.ready, false);
+    const [doubt] = revocations.doubts();
+    assert.equal(doubt?.code, 'stale');
+    assert.equal(doubt?.source, 'store');
+    store.sink().alive(performance.now());
+    assert.equal(revocations.reader.knowledge(), 'fresh');
+    await revocations.close();
+  });
+
+  it('does not count a proof from when the answer came, but from when it was asked for', async () => {
+    const store = puppet('store', 'list');
+    const { revocations } = follow([store], 'deny', { maxStalenessMs: 50 });
+    store.sink().complete();
+    await until(() => revocations.reader.knowledge() === 'stale', 'it is stale');
+    store.sink().alive(performance.now() - 60);
+    assert.equal(revocations.reader.knowledge(), 'stale');
+    await revocations.close();
+  });
+
+  it('a topic speaks for its store only after the store was read while it stood', async () => {
+    const store = puppet('store', 'list');
+    const broker = puppet('broker', 'events');
+    const { revocations } = follow([store, broker], 'deny', { maxStalenessMs: 30 });
+    store.sink().complete();
+    broker.sink().complete();
+    await until(() => revocations.reader.knowledge() === 'stale', 'it is stale');
+    broker.sink().alive();
+    assert.equal(revocations.reader.knowledge(), 'stale', 'the store was read before');
+    store.sink().alive(performance.now());
+    await until(() => {
+      broker.sink().alive();
+      return (revocations.stalenessMs ?? Infinity) < 30;
+    }, 'the topic keeps it fresh');
+    await revocations.close();
+  });
+
+  it('with real-time only, the start is a gap that a durable subscription does not have', async () => {
+    const plain = puppet('plain', 'events');
+    const first = follow([plain]).revocations;
+    plain.sink().complete();
+    assert.equal(first.reader.knowledge(), 'fresh');
+    assert.deepEqual(
+      first.doubts().map(({ code, source }) => [code, source]),
+      [['gap', 'plain']],
+    );
+    plain.break('gone');
+    await until(() => plain.follows === 2, 'it is followed again');
+    assert.equal(first.reader.knowledge(), 'fresh', 'not for longer than maxStaleness');
+    await first.close();
+
+    const again = puppet('again', 'events');
+    const second = follow([again], 'deny', { denyOnUnclosedGap: true }).revocations;
+    again.sink().complete();
+    assert.equal(second.reader.knowledge(), 'stale', 'nothing before this was heard by anybody');
+    await second.close();
+  });
+
+  it('a list that is full stays stale until a reading finds room', async () => {
+    const store = puppet('store', 'list');
+    const { revocations } = follow([store], 'deny', { maxEntries: 1 });
+    store.sink().add({ token: 'a' });
+    store.sink().add({ token: 'b' });
+    store.sink().complete();
+    assert.equal(revocations.ready, false);
+    assert.equal(revocations.reader.check(token('a')), 'revoked');
+    assert.deepEqual(
+      revocations.doubts().map(({ code }) => code),
+      ['not_read_yet', 'list_full'],
+    );
+    await until(() => store.follows === 2, 'it is followed again');
+    assert.equal(store.rereads, 1, 'from the beginning');
+    assert.match(revocations.doubts()[0]?.message ?? '', /the list has no room for all of it/);
+    store.sink().add({ token: 'a' });
+    store.sink().complete();
+    assert.equal(revocations.ready, true, 'a later reading refused nothing');
+    assert.deepEqual(revocations.doubts(), []);
+    await revocations.close();
+  });
+
+  it('a change that found no room is not outlived by proofs that nothing was missed', async () => {
+    const store = puppet('store', 'list');
+    const { revocations } = follow([store], 'deny', { maxEntries: 1, maxStalenessMs: 50 });
+    store.sink().add({ token: 'a' });
+    store.sink().complete();
+    assert.equal(revocations.ready, true);
+    store.sink().add({ token: 'b' });
+    store.sink().alive();
+    await until(() => !revocations.ready, 'knowledge is stale');
+    await until(() => store.follows === 2, 'it is read anew');
+    store.sink().alive();
+    assert.equal(revocations.ready, true, 'this reading refused nothing');
+    await revocations.close();
+  });
+
+  it('a topic whose event found no room is fresh only once its store was read whole', async () => {
+    const store = puppet('store', 'list');
+    const broker = puppet('broker', 'events');
+    const { revocations } = follow([store, broker], 'deny', {
+      maxEntries: 1,
+      maxStalenessMs: 50,
+      denyOnUnclosedGap: true,
+    });
+    broker.sink().complete();
+    store.sink().add({ token: 'a' });
+    store.sink().alive();
+    store.sink().complete();
+    assert.equal(revocations.ready, true);
+    const { rereads } = store;
+    broker.sink().add({ token: 'b' });
+    assert.equal(store.rereads, rereads + 1);
+    broker.sink().alive();
+    await until(() => !revocations.ready, 'knowledge is stale');
+    broker.sink().alive();
+    assert.equal(revocations.ready, false, 'the topic does not say it again');
+    store.sink().alive();
+    assert.equal(revocations.ready, true);
+    await revocations.close();
   });
 });

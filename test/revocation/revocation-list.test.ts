@@ -1,19 +1,27 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { RevocationList } from '../../src/revocation/revocation-list.ts';
+import type { RevocationList } from '../../src/revocation/revocation-list.ts';
+import type { TokenIdentity } from '../../src/revocation/token-identity.ts';
+import { listAndReader } from './stage.ts';
 
 const MARGIN = 60_000;
 
+/** Ends are kept in whole steps of so many milliseconds. */
+const STEP = 64_000;
+const BEGIN = Math.ceil(Date.UTC(2026, 0, 1) / STEP) * STEP;
+
 function harness(): {
   list: RevocationList;
+  add: (key: string, endsInMs: number) => void;
+  covers: (token: Omit<TokenIdentity, 'expiresAtMs'> & { expiresInMs: number }) => boolean;
   wall: (ms: number) => void;
   monotonic: (ms: number) => void;
   sweep: () => void;
 } {
-  let wallMs = 1_000_000;
-  let monotonicMs = 1_000_000;
-  const list = new RevocationList(
+  let wallMs = BEGIN;
+  let monotonicMs = BEGIN;
+  const { list, reader } = listAndReader(
     {
       latest: () => Math.max(wallMs, monotonicMs),
       earliest: () => Math.min(wallMs, monotonicMs),
@@ -22,68 +30,69 @@ function harness(): {
   );
   return {
     list,
-    wall: (ms) => (wallMs = ms),
-    monotonic: (ms) => (monotonicMs = ms),
-    sweep: () => {
-      for (let i = 0; i < 3; i++) list.sweep();
-    },
+    add: (key, endsInMs) => list.addToken({ keys: [key], endsAtMs: BEGIN + endsInMs }, 'test'),
+    covers: ({ expiresInMs, ...token }) =>
+      reader.revokedBy({ ...token, expiresAtMs: BEGIN + expiresInMs }) === 'token',
+    wall: (ms) => (wallMs = BEGIN + ms),
+    monotonic: (ms) => (monotonicMs = BEGIN + ms),
+    sweep: () => list.sweep(),
   };
 }
 
 describe('the revocation list', () => {
   it('forgets an entry after its end and margin, by its own clock alone', () => {
-    const { list, wall, monotonic, sweep } = harness();
-    list.add({ keys: ['k'], endsAtMs: 2_000_000 });
-    wall(2_000_000 + MARGIN);
-    monotonic(2_000_000 + MARGIN);
+    const { list, add, wall, monotonic, sweep } = harness();
+    add('ik', 100 * STEP);
+    wall(100 * STEP + MARGIN);
+    monotonic(100 * STEP + MARGIN);
     sweep();
     assert.equal(list.size, 1, 'not early');
-    wall(2_000_001 + MARGIN);
-    monotonic(2_000_001 + MARGIN);
+    wall(100 * STEP + 1_000 + MARGIN);
+    monotonic(100 * STEP + 1_000 + MARGIN);
     sweep();
     assert.equal(list.size, 0);
   });
 
   it('does not forget when only one of the two clocks says so', () => {
-    const { list, wall, sweep } = harness();
-    list.add({ keys: ['k'], endsAtMs: 2_000_000 });
+    const { add, covers, wall, sweep } = harness();
+    add('ik', 10 * STEP);
     wall(9_000_000_000);
     sweep();
-    assert.ok(list.covers({ keys: ['k'], expiresAtMs: 0 }));
+    assert.ok(covers({ keys: ['ik'], expiresInMs: 0 }));
   });
 
   it('tells up to when it has forgotten, so that a clock set back revives nothing', () => {
-    const { list, wall, monotonic, sweep } = harness();
-    assert.equal(list.forgottenUntilMs, 0);
-    list.add({ keys: ['a'], endsAtMs: 2_000_000 });
-    list.add({ keys: ['b'], endsAtMs: 3_000_000 });
-    list.add({ keys: ['c'], endsAtMs: 9_000_000 });
-    wall(4_000_000);
-    monotonic(4_000_000);
+    const { list, add, wall, monotonic, sweep } = harness();
+    assert.equal(list.state.forgottenUntilMs, 0);
+    add('ia', 20 * STEP);
+    add('ib', 30 * STEP);
+    add('ic', 90 * STEP);
+    wall(40 * STEP);
+    monotonic(40 * STEP);
     sweep();
-    assert.equal(list.forgottenUntilMs, 3_000_000);
-    wall(1_000_000);
-    assert.equal(list.forgottenUntilMs, 3_000_000);
+    assert.equal(list.state.forgottenUntilMs, BEGIN + 30 * STEP);
+    wall(10 * STEP);
+    assert.equal(list.state.forgottenUntilMs, BEGIN + 30 * STEP);
   });
 
   it('never shortens an entry', () => {
-    const { list, wall, monotonic, sweep } = harness();
-    list.add({ keys: ['k'], endsAtMs: 5_000_000 });
-    list.add({ keys: ['k'], endsAtMs: 2_000_000 });
-    wall(4_000_000);
-    monotonic(4_000_000);
+    const { list, add, wall, monotonic, sweep } = harness();
+    add('ik', 50 * STEP);
+    add('ik', 20 * STEP);
+    wall(40 * STEP);
+    monotonic(40 * STEP);
     sweep();
     assert.equal(list.size, 1);
   });
 
   it('keeps an entry that a verified token hit until that token ends', () => {
-    const { list, wall, monotonic, sweep } = harness();
-    list.add({ keys: ['k'], endsAtMs: 1_500_000 });
-    assert.ok(list.covers({ keys: ['other', 'k'], expiresAtMs: 6_000_000 }));
-    wall(5_000_000);
-    monotonic(5_000_000);
+    const { add, covers, wall, monotonic, sweep } = harness();
+    add('ik', 15 * STEP);
+    assert.ok(covers({ keys: ['iother', 'ik'], expiresInMs: 60 * STEP }));
+    wall(50 * STEP);
+    monotonic(50 * STEP);
     sweep();
-    assert.ok(list.covers({ keys: ['k'], expiresAtMs: 6_000_000 }));
+    assert.ok(covers({ keys: ['ik'], expiresInMs: 60 * STEP }));
   });
 
   it('agrees with a naive model under random operations', () => {
@@ -98,24 +107,29 @@ describe('the revocation list', () => {
           { maxLength: 200 },
         ),
         (operations) => {
-          const { list, wall, monotonic, sweep } = harness();
+          const { list, add, covers, wall, monotonic, sweep } = harness();
           const model = new Map<string, number>();
-          let now = 1_000_000;
+          const stepUp = (ms: number): number => Math.ceil(ms / STEP) * STEP;
+          const prolong = (key: string, end: number): void => {
+            model.set(key, Math.max(model.get(key) ?? 0, stepUp(end)));
+          };
+          let now = 0;
           for (const { op, key: number, life } of operations) {
-            const key = `k${number}`;
+            const key = `i${number}`;
             if (op === 'add') {
-              list.add({ keys: [key], endsAtMs: now + life });
-              model.set(key, Math.max(model.get(key) ?? 0, now + life));
+              add(key, now + life);
+              prolong(key, now + life);
             } else if (op === 'tick') {
               now += life;
               wall(now);
               monotonic(now);
               sweep();
-              for (const [name, end] of model) if (end < now - MARGIN) model.delete(name);
+              const gone = Math.floor((BEGIN + now - MARGIN) / 1_000) * 1_000 - BEGIN;
+              for (const [name, end] of model) if (end < gone) model.delete(name);
             } else {
               const expected = model.has(key);
-              assert.equal(list.covers({ keys: [key], expiresAtMs: now + life }), expected);
-              if (expected) model.set(key, Math.max(model.get(key) ?? 0, now + life));
+              assert.equal(covers({ keys: [key], expiresInMs: now + life }), expected);
+              if (expected && (model.get(key) ?? 0) < now + life) prolong(key, now + life);
             }
             assert.equal(list.size, model.size);
           }

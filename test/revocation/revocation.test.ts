@@ -3,7 +3,7 @@ import { createHash, generateKeyPairSync, sign } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseRevocation, type RevocationEvent } from '../../src/revocation/revocation.ts';
-import { RevocationList } from '../../src/revocation/revocation-list.ts';
+import { listAndReader, POLICY } from './stage.ts';
 import {
   jwtIdentity,
   opaqueIdentity,
@@ -13,21 +13,21 @@ import {
 const HOUR = 3_600_000;
 const now = Date.now();
 const clock = { latest: () => now, earliest: () => now };
-const policy = { ttlUnit: 'auto', longestTokenLifeMs: 30 * 24 * HOUR } as const;
+const policy = { ...POLICY, longestTokenLifeMs: 30 * 24 * HOUR };
 
 function denies(
   event: RevocationEvent,
   token: TokenIdentity,
   issuers?: readonly string[],
 ): boolean {
-  const list = new RevocationList(clock, 0);
+  const { list, reader } = listAndReader(clock, 0, { maxEntries: 100 });
   const revocation = parseRevocation(
     event,
     issuers === undefined ? policy : { ...policy, issuers },
     now,
   );
-  if (typeof revocation !== 'string') list.add(revocation);
-  return list.covers(token);
+  if (typeof revocation !== 'string') list.addToken(revocation, 'test');
+  return reader.revokedBy(token) === 'token';
 }
 
 const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');

@@ -278,15 +278,44 @@ describe('events in JSON', () => {
     });
   });
 
-  it('never takes a rule or a batch for a token, and asks for a new read of the stores', () => {
+  it('reads a rule in the place of a token, whatever the event calls itself', () => {
+    const rule = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64');
+    const time = '1700000000000';
+    for (const [value, claims] of [
+      [
+        { revokedToken: rule({ consumerKey: 'k', revocationTime: time }), type: 'x' },
+        { client: 'k' },
+      ],
+      [
+        {
+          revokedToken: rule({ entityId: 'e', entityType: 'USER_ID', revocationTime: time }),
+          type: 'subject_entity_revocation_event',
+          expiryTime: 0,
+          ttl: '3600',
+        },
+        { sub: 'e' },
+      ],
+    ] as const)
+      assert.deepEqual(readJson({ event: { payloadData: value } }), {
+        kind: 'rule',
+        event: { action: 'revoke', claims, issuedBefore: time },
+      });
+  });
+
+  it('never takes a batch, or a rule that cannot be read, for a token, and asks for a new read of the stores', () => {
     const rule = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64');
     for (const value of [
-      { revokedToken: rule({ consumerKey: 'k', revocationTime: '1700000000000' }), type: 'x' },
-      { revokedToken: rule({ consumer_key: 'k', revocation_time: '1700000000000' }) },
-      { revokedToken: rule({ entityId: 'e', entityType: 'USER', revocationTime: '17' }) },
-      { revokedToken: rule({ entity_id: 'e', entity_type: 'USER', revocation_time: '17' }) },
+      { revokedToken: rule({ entityId: 'e', entityType: 'TENANT', revocationTime: '17' }) },
       { revokedToken: 'unreadable', type: 'CONSUMER_APP_REVOCATION' },
+      { revokedToken: rule({ consumerKey: 'k' }), type: 'consumer_app_revocation_event' },
+      { revokedToken: '', type: 'subject_entity_revocation' },
+      { type: 'subject_entity_revocation' },
+      { revokedToken: 'unreadable', type: 'portcullis_rule' },
       { revokedToken: 'a-consumer-key', type: 'token_revocation_batch' },
+      {
+        revokedToken: rule({ consumerKey: 'k', revocationTime: '17' }),
+        type: 'token_revocation_batch',
+      },
       { revokedToken: '', type: 'token_revocation_batch' },
     ]) {
       const reading = readJson({ event: { payloadData: value } });

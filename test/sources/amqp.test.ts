@@ -432,7 +432,7 @@ describe('a subscription to a JMS topic', { timeout: 120_000 }, () => {
     await following(
       'alive',
       (running) => running.until(({ proofs }) => proofs >= 3, 'three proofs'),
-      { aliveIntervalMs: 20 },
+      { proofIntervalMs: 20 },
     );
   });
 
@@ -472,7 +472,7 @@ describe('a subscription that breaks', { timeout: 120_000 }, () => {
           assert.equal(running.sink.completes.length, 1, 'it was mended, not begun anew');
         },
         {
-          aliveIntervalMs: 1500,
+          proofIntervalMs: 1500,
           providerUrl: `${urlOf()}&defaultTopicExchange='again.topics'`,
         },
       );
@@ -489,7 +489,7 @@ describe('a subscription that breaks', { timeout: 120_000 }, () => {
           await channel.deleteExchange(RABBITMQ_JMS_EXCHANGE);
           assert.match((await running.rejection()).message, /NOT_FOUND/);
         },
-        { aliveIntervalMs: 20 },
+        { proofIntervalMs: 20 },
       );
     });
   });

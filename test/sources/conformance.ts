@@ -10,6 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { inspect } from 'node:util';
 import type { Log } from '../../src/log.ts';
 import type { RevocationEvent } from '../../src/revocation/revocation.ts';
+import type { RuleEvent } from '../../src/revocation/rule-event.ts';
 import type { RevocationSink, RevocationSource } from '../../src/revocation/source.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/until.ts';
@@ -67,29 +68,45 @@ export function awkwardTokens(unique: string): readonly string[] {
 export class CollectingSink implements RevocationSink {
   readonly events: RevocationEvent[] = [];
   readonly tokens = new Set<string>();
+  readonly rules: RuleEvent[] = [];
   readonly drops: string[] = [];
   /** How many tokens were known at each `complete`. */
   readonly completes: number[] = [];
   /** The tokens known at the first `complete`. */
   firstList: ReadonlySet<string> | undefined;
-  proofs = 0;
+  /** What each `complete` said of the gap behind it. */
+  readonly gapless: boolean[] = [];
+  /** The moments that were proved, `performance.now()`. */
+  readonly provedAt: number[] = [];
+  /** Set by a test that has a journal. */
+  durable?: () => Promise<void>;
 
   add(event: RevocationEvent): void {
     this.events.push(event);
     if (event.token !== undefined) this.tokens.add(event.token);
   }
 
+  rule(event: RuleEvent): void {
+    this.rules.push(event);
+  }
+
   drop(reason: string): void {
     this.drops.push(reason);
   }
 
-  complete(): void {
+  complete(gapless = false): void {
+    this.gapless.push(gapless);
     this.completes.push(this.tokens.size);
     this.firstList ??= new Set(this.tokens);
   }
 
-  alive(): void {
-    this.proofs++;
+  alive(sinceMs = performance.now()): void {
+    assert.ok(sinceMs <= performance.now(), 'nothing is proved for a moment to come');
+    this.provedAt.push(sinceMs);
+  }
+
+  get proofs(): number {
+    return this.provedAt.length;
   }
 
   has(...tokens: readonly string[]): boolean {

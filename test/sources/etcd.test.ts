@@ -59,7 +59,8 @@ async function harness(api: 'v2' | 'v3') {
     http,
   });
   return {
-    open: (log: Log) => open(etcd, path, { port: relay.port, credentials: USER, log }),
+    open: (log: Log) =>
+      open(etcd, path, { port: relay.port, credentials: USER, log, proofIntervalMs: 25 }),
     openRefused: (log: Log) => open(etcd, path, { port: relay.port, credentials: WRONG, log }),
     revoke: (token: string) => publisher.publish(outgoing(token)),
     ...(api === 'v3' && {
@@ -308,7 +309,8 @@ describe('etcd without users', { timeout: 180_000 }, () => {
     });
 
     behaves(`${api}: a quiet store proves that nothing was missed`, async (dir) => {
-      const following = follow(open(etcd, `/${api}/keys/${dir}/`, { watchQuietMs: 200 }));
+      const options = { watchQuietMs: 200, proofIntervalMs: 50, reconcileIntervalMs: 50 };
+      const following = follow(open(etcd, `/${api}/keys/${dir}/`, options));
       await following.complete();
       const { proofs } = following.sink;
       await following.until((sink) => sink.proofs > proofs + 2, 'proofs without any event');

@@ -65,6 +65,7 @@ async function followAnswer(
   answer: { status?: number; type?: string; body: string; headers?: Record<string, string> },
   body: (following: Following, log: ReturnType<typeof recordedLog>) => Promise<void>,
   maxBytes = 64 * 1024 * 1024,
+  maxEntries = 1_000_000,
 ): Promise<void> {
   const server = await startHttpServer((_request, response) => {
     response.writeHead(answer.status ?? 200, {
@@ -82,6 +83,7 @@ async function followAnswer(
     log,
     reconcileIntervalMs: 60_000,
     maxBytes,
+    maxEntries,
   });
   const following = new Following({ source, close: () => http.close() });
   try {
@@ -161,25 +163,112 @@ describe('event hub', () => {
     );
   });
 
-  it('counts rules for whole clients and users by their reason', () =>
+  it('makes rules of the lists of whole clients and users', () =>
     followAnswer(
       {
         body: JSON.stringify({
-          revokedJWTList: [],
-          revokedJWTConsumerKeyList: [{ consumer_key: 'k', revocation_time: 1 }],
-          revokedJWTSubjectEntityList: [{ entity_id: 'u' }, { entity_id: 'v' }],
+          revokedJWTList: [{ jwt_signature: 'x', expiry_time: 1 }],
+          revokedJWTConsumerKeyList: [
+            { consumer_key: 'k', revocation_time: 1_700_000_000_000, organization: 'carbon.super' },
+            { consumer_key: 'no time' },
+          ],
+          revokedJWTSubjectEntityList: [
+            { entity_id: 'u', entity_type: 'USER_ID', revocation_time: 1_700_000_000_001 },
+            { entity_id: 'c', entity_type: 'CLIENT_ID', revocation_time: 1_700_000_000_002 },
+            { entity_id: 't', entity_type: 'TENANT', revocation_time: 1_700_000_000_003 },
+            'u',
+          ],
         }),
       },
       async (following) => {
         await following.complete();
-        assert.deepEqual(following.sink.drops, [
-          'rule for a consumer key is not supported',
-          'rule for a subject is not supported',
-          'rule for a subject is not supported',
+        const action = 'revoke';
+        assert.deepEqual(following.sink.rules, [
+          { action, claims: { client: 'k' }, issuedBefore: 1_700_000_000_000 },
+          { action, claims: { sub: 'u' }, issuedBefore: 1_700_000_000_001 },
+          { action, claims: { client: 'c' }, issuedBefore: 1_700_000_000_002 },
         ]);
-        assert.deepEqual(following.sink.events, []);
+        assert.deepEqual(following.sink.drops, [
+          'entry is not a revocation rule',
+          'revocation rule for an unknown kind of entity',
+          'entry is not a revocation rule',
+        ]);
+        assert.deepEqual([...following.sink.tokens], ['x']);
       },
     ));
+
+  it('a list of rules that is none, or of which nothing can be read, completes nothing', async () => {
+    const user = { entity_id: 'u', entity_type: 'TENANT', revocation_time: 17 };
+    for (const [lists, error] of [
+      [{ revokedJWTConsumerKeyList: {} }, /is no list/],
+      [{ revokedJWTSubjectEntityList: 'u' }, /is no list/],
+      [{ revokedJWTConsumerKeyList: [{ consumerKey: 'k' }, 5] }, /none of the 2 entries/],
+      [{ revokedJWTSubjectEntityList: [{ entity_id: 'u' }] }, /none of the 1 entries/],
+    ] as const)
+      await followAnswer(
+        { body: JSON.stringify({ revokedJWTList: [], ...lists }) },
+        async (following) => {
+          assert.match((await following.rejection()).message, error);
+          assert.equal(following.sink.completes.length, 0);
+        },
+      );
+    for (const lists of [
+      { revokedJWTConsumerKeyList: null },
+      { revokedJWTConsumerKeyList: [], revokedJWTSubjectEntityList: [user] },
+    ])
+      await followAnswer(
+        { body: JSON.stringify({ revokedJWTList: [], ...lists }) },
+        async (following) => {
+          await following.complete();
+          assert.deepEqual(following.sink.rules, []);
+        },
+      );
+  });
+
+  it('proves the moment at which it asked, at each read', async () => {
+    let answers = 0;
+    const server = await startHttpServer((_request, response) => {
+      answers++;
+      response.writeHead(200, { 'content-type': 'application/json' });
+      setTimeout(() => response.end('[]'), 200);
+    });
+    const http = createHttpClient({});
+    const options = { name: 'hub', url: server.url, http, log: recordedLog() };
+    const before = performance.now();
+    const following = new Following({
+      source: createEventHubSource({ ...options, reconcileIntervalMs: 50 }),
+      close: () => http.close(),
+    });
+    try {
+      await following.until(({ provedAt }) => provedAt.length === 3, 'three reads');
+      const [first = 0, second = 0] = following.sink.provedAt;
+      assert.ok(first - before < 190, 'not the moment of the answer');
+      assert.ok(second - first >= 190);
+      assert.ok(answers >= 3);
+    } finally {
+      await following.stop();
+      await server.close();
+    }
+  });
+
+  it('a list with more than it may have is not read', async () => {
+    const body = JSON.stringify({
+      revokedJWTList: [{ jwt_signature: 'a' }, { jwt_signature: 'b' }],
+      revokedJWTConsumerKeyList: [{ consumerKey: 'k', revocationTime: Date.now() }],
+    });
+    for (const maxEntries of [2, 3])
+      await followAnswer(
+        { body },
+        async (following) => {
+          if (maxEntries === 3) return following.complete();
+          assert.match((await following.rejection()).message, /more entries than maxEntries/);
+          assert.deepEqual(following.sink.events, []);
+          return undefined;
+        },
+        undefined,
+        maxEntries,
+      );
+  });
 
   it('an empty list is complete', () =>
     followAnswer({ body: '[]' }, async (following) => {

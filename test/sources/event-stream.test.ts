@@ -5,11 +5,11 @@ import fc from 'fast-check';
 import type { Log } from '../../src/log.ts';
 import { systemClock } from '../../src/revocation/clock.ts';
 import { Follower } from '../../src/revocation/follow.ts';
-import { RevocationList } from '../../src/revocation/revocation-list.ts';
 import { createHttpClient } from '../../src/net/http-client.ts';
 import { StreamReader } from '../../src/sources/event-stream-reader.ts';
 import { createEventStreamSource } from '../../src/sources/event-stream.ts';
 import { startHttpServer } from '../support/http-server.ts';
+import { listAndReader, POLICY } from '../revocation/stage.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { startTcpRelay } from '../support/tcp-relay.ts';
 import { until } from '../support/until.ts';
@@ -109,20 +109,26 @@ describe('event stream', { timeout: 60_000 }, () => {
   });
 
   it('after a break asks only for what is newer, when the gateway follows it', async () => {
-    const list = new RevocationList(systemClock, 60_000);
+    const { list } = listAndReader(systemClock, 60_000);
     const follower = new Follower(opened.source, list, {
-      policy: { ttlUnit: 'auto', longestTokenLifeMs: 3_600_000 },
+      policy: POLICY,
       log: recordedLog(),
       firstPauseMs: 10,
     });
     follower.start();
     try {
       server.revoke({ token: 'a' });
-      await until(() => follower.status.standing && list.size > 0, 'the first connection');
+      await until(
+        () => follower.status.standingSince !== undefined && list.size > 0,
+        'the first connection',
+      );
       server.disconnect();
       await until(() => server.asked.length === 2, 'the second connection');
       server.revoke({ token: 'b' });
-      await until(() => follower.status.standing && follower.status.added === 2, 'what is newer');
+      await until(
+        () => follower.status.standingSince !== undefined && follower.status.added === 2,
+        'what is newer',
+      );
       assert.deepEqual(server.asked, [undefined, 'g-1-1']);
     } finally {
       await follower.close();
@@ -213,6 +219,43 @@ describe('event stream', { timeout: 60_000 }, () => {
     }
   });
 
+  it('three missing heartbeats are a broken link, where the server says how often it beats', async () => {
+    const asked: (string | undefined)[] = [];
+    const dead = await startHttpServer((request, response) => {
+      asked.push(request.url);
+      response.writeHead(200, {
+        'content-type': 'text/event-stream',
+        'heartbeat-interval': '250',
+        'stream-time': '1000',
+      });
+      response.write('event: snapshot-begin\ndata: {"generation":"g"}\n\n');
+      response.write('event: snapshot-end\nid: g-0\ndata: {"count":0}\n\n');
+      response.write('event: heartbeat\ndata: {"newest":"g-0","at":1001}\n\n');
+      // Bytes are no life.
+      const noise = setInterval(() => response.write(': still here\n'), 100);
+      response.on('close', () => clearInterval(noise));
+    });
+    const http = createHttpClient({});
+    const source = createEventStreamSource({
+      name: 'stream',
+      url: `${dead.url}/events?a=b`,
+      credentials: USER,
+      http,
+      log: recordedLog(),
+      proofIntervalMs: 250.7,
+    });
+    const following = new Following({ source, close: () => http.close() });
+    try {
+      assert.match((await following.rejection()).message, /nothing came for 1000 ms/);
+      assert.equal(following.sink.completes.length, 1);
+      assert.equal(following.sink.proofs, 2);
+      assert.deepEqual(asked, ['/events?a=b&heartbeat=250']);
+    } finally {
+      await following.stop();
+      await dead.close();
+    }
+  });
+
   it('asks for a whole snapshot when a new read is wanted', async () => {
     server.revoke({ token: 'a' });
     const following = follow();
@@ -286,9 +329,10 @@ describe('reader of an event stream', () => {
   function take(
     events: readonly { event: string; data: string; id?: string }[],
     start?: typeof from,
+    maxEntries?: number,
   ) {
     const sink = new CollectingSink();
-    const reader = new StreamReader(sink, start);
+    const reader = new StreamReader(sink, start, { askedAt: performance.now(), maxEntries });
     let error: unknown;
     try {
       for (const event of events) reader.take(event);
@@ -335,6 +379,35 @@ describe('reader of an event stream', () => {
     const { reader, sink } = take([revoked(6), revoked(7)], from);
     assert.equal(reader.position?.id, 'g-7');
     assert.equal(sink.completes.length, 0);
+  });
+
+  it('a heartbeat proves the moment at which it was sent, however late it comes', () => {
+    const beat = (at?: number) => ({
+      event: 'heartbeat',
+      data: JSON.stringify({ newest: 'g-0', at }),
+    });
+    const askedAt = performance.now() - 60_000;
+    const sink = new CollectingSink();
+    const reader = new StreamReader(sink, undefined, { askedAt, serverMs: 5_000 });
+    for (const event of [begin, end(0, 0), beat(5_000), beat(7_500), beat(4_000)])
+      reader.take(event);
+    assert.deepEqual(sink.provedAt, [askedAt, askedAt, askedAt + 2_500, askedAt]);
+    reader.take(beat(1e15));
+    assert.ok((sink.provedAt.at(-1) ?? 0) <= performance.now());
+
+    // A token service that does not say when it sends.
+    const older = new CollectingSink();
+    const without = new StreamReader(older, undefined, { askedAt });
+    const before = performance.now();
+    for (const event of [begin, end(0, 0), beat()]) without.take(event);
+    assert.ok((older.provedAt.at(-1) ?? 0) >= before);
+  });
+
+  it('a snapshot with more than it may have is not read', () => {
+    const { sink, failed } = take([begin, revoked(1), revoked(2), end(2, 2)], undefined, 1);
+    assert.ok(failed);
+    assert.deepEqual(sink.completes, []);
+    assert.ok(!take([begin, revoked(1), end(1, 1), revoked(2)], undefined, 1).failed);
   });
 
   it('never fails for another reason than Error, whatever comes', () => {

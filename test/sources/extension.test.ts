@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
-import type { RevocationExtension } from '../../src/extension.ts';
+import type { RevocationExtension, RevocationRule } from '../../src/extension.ts';
 import type { RevocationEvent } from '../../src/revocation/revocation.ts';
 import { createExtensionSource } from '../../src/sources/extension.ts';
 import { recordedLog } from '../support/recorded-log.ts';
@@ -19,7 +19,7 @@ async function run(
     parts: { log: ReturnType<typeof recordedLog>; reread: () => void },
   ) => Promise<void>,
   config: Record<string, unknown> = {},
-  times: { reconcileIntervalMs?: number; graceMs?: number } = {},
+  times: { reconcileIntervalMs?: number; graceMs?: number; maxEntries?: number } = {},
 ): Promise<void> {
   const log = recordedLog();
   const source = createExtensionSource({ name: 'mine', extension, config, log, ...times });
@@ -49,6 +49,31 @@ describe('extension', { timeout: 30_000 }, () => {
       { type: 'mine', own: 7 },
     );
   });
+
+  it('may add rules, as short as they can be said', () =>
+    run(
+      async (sink, { signal }) => {
+        const rule = (event: unknown): void => sink.rule(event as RevocationRule);
+        for (const value of [undefined, 'sub', [], {}, { claims: 'sub' }, { claims: [] }])
+          rule(value);
+        rule({ claims: { sub: 'a' }, issuedBefore: 5, issuer: 7 });
+        rule({ claims: { sub: 'a' }, issuedBefore: 5, action: 'forget' });
+        sink.rule({ claims: { sub: 'alice' }, issuedBefore: 1_700_000_000_000 });
+        sink.rule({ action: 'lift', claims: {}, issuer: 'me', issuedBefore: '17', endsAt: 18 });
+        sink.complete();
+        await untilAborted(signal);
+      },
+      async (following) => {
+        await following.complete();
+        assert.equal(following.sink.drops.length, 8);
+        for (const reason of following.sink.drops) assert.match(reason, /^[\w ,'()-]{3,80}$/);
+        assert.deepEqual(following.sink.rules, [
+          { action: 'revoke', claims: { sub: 'alice' }, issuedBefore: 1_700_000_000_000 },
+          { action: 'lift', claims: {}, issuer: 'me', issuedBefore: '17', endsAt: 18 },
+        ]);
+        assert.deepEqual(following.sink.events, []);
+      },
+    ));
 
   it('may add only what is an event; the rest is counted with a reason', () =>
     run(
@@ -174,6 +199,76 @@ describe('extension', { timeout: 30_000 }, () => {
       },
     );
   });
+
+  it('that stays and does not complete again by itself is called again at the interval', async () => {
+    let calls = 0;
+    await run(
+      async (sink, { signal }) => {
+        sink.add({ token: `call-${++calls}` });
+        sink.complete();
+        await untilAborted(signal);
+      },
+      async (following) => {
+        await following.until((sink) => sink.has('call-1', 'call-2', 'call-3'), 'three calls');
+        const { provedAt } = following.sink;
+        assert.deepEqual(
+          [...provedAt].sort((a, b) => a - b),
+          provedAt,
+        );
+        assert.ok(!following.ended);
+      },
+      {},
+      { reconcileIntervalMs: 30 },
+    );
+  });
+
+  it('that completes again and again by itself is left alone, and proves what was before', async () => {
+    let calls = 0;
+    const completedAt: number[] = [];
+    await run(
+      async (sink, { signal }) => {
+        calls++;
+        while (!signal.aborted && completedAt.length < 20) {
+          completedAt.push(performance.now());
+          sink.complete();
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+        await untilAborted(signal);
+      },
+      async (following) => {
+        await following.until(() => completedAt.length === 20, 'twenty reads');
+        assert.equal(calls, 1);
+        for (const [index, proved] of following.sink.provedAt.entries())
+          assert.ok(
+            index === 0 || proved < (completedAt[index] ?? 0) - 5,
+            'the last read began no earlier than the one before was complete',
+          );
+      },
+      {},
+      { reconcileIntervalMs: 2_000 },
+    );
+  });
+
+  it('that adds more than it may has failed, also where it swallows that', () =>
+    run(
+      async (sink, { signal }) => {
+        for (const token of ['a', 'b', 'c', 'd'])
+          try {
+            sink.add({ token });
+          } catch {
+            // whoever swallows it adds nothing more
+          }
+        sink.complete();
+        await untilAborted(signal);
+      },
+      async (following) => {
+        assert.match((await following.rejection()).message, /more entries than maxEntries/);
+        assert.deepEqual([...following.sink.tokens], ['a', 'b']);
+        assert.equal(following.sink.completes.length, 0);
+      },
+      {},
+      { maxEntries: 2 },
+    ));
 
   it('that does not return when told to is left behind, and is not listened to', async () => {
     let leftover: (() => void) | undefined;

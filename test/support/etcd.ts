@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -52,6 +52,10 @@ export interface Etcd {
   stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
   /** Starts it again with its data, on the same port. */
   start(): Promise<void>;
+  /** Keeps a copy of its data, in place of the last one. It must be stopped. */
+  saveCopy(): Promise<void>;
+  /** Puts the copy in place of its data. It must be stopped. */
+  restoreCopy(): Promise<void>;
   /** Stops it for good and removes its data. */
   close(): Promise<void>;
 }
@@ -247,11 +251,18 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<Etcd> {
     },
     stop,
     start,
+    saveCopy: () => replaceFolder(join(folder, 'copy'), join(folder, 'data')),
+    restoreCopy: () => replaceFolder(join(folder, 'data'), join(folder, 'copy')),
     async close() {
       await stop('SIGKILL');
       await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+async function replaceFolder(to: string, from: string): Promise<void> {
+  await rm(to, { recursive: true, force: true });
+  await cp(from, to, { recursive: true });
 }
 
 const next = (last: string): string => String.fromCharCode(last.charCodeAt(0) + 1);

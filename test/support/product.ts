@@ -196,8 +196,19 @@ export interface Gateway {
   untilStatus(token: string, status: number, deadlineMs?: number): Promise<Answer>;
   /** Complete lines of its log so far. */
   lines(): string[];
+  /** One call of the operator's API, with its token; the answer's JSON. */
+  operator(method: string, path: string, body?: object): Promise<OperatorAnswer>;
+  /** One `micro-gw` command about this gateway. */
+  microGw(...words: readonly string[]): Promise<{ code: number; output: string }>;
+  /** The value of one line of `/metrics`, named with its labels. */
+  metric(name: string): Promise<number | undefined>;
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number | string>;
+}
+
+export interface OperatorAnswer {
+  readonly status: number;
+  readonly json: Readonly<Record<string, unknown>>;
 }
 
 /** Starts the gateway's program without waiting for anything: for starts that are refused. */
@@ -212,14 +223,16 @@ export async function launchGateway(
     join(conf, 'micro-gw.conf'),
     `${await issuerTables(conf, options.issuers ?? [])}${options.config ?? ''}`,
   );
-  const ports = ['httpPort', 'httpsPort', 'tokenListenerPort'];
+  const ports = ['httpPort', 'httpsPort', 'tokenListenerPort'].map(
+    (name) => `--listenerConfig.${name}=0`,
+  );
   const program = startProgram(
     process.execPath,
     [
       GATEWAY,
       options.artifact,
       ...((options.ports ?? 'free') === 'free'
-        ? ['--listenerConfig.host=127.0.0.1', ...ports.map((name) => `--listenerConfig.${name}=0`)]
+        ? ['--listenerConfig.host=127.0.0.1', ...ports, '--operatorConfig.port=0']
         : []),
       ...(options.flags ?? []),
     ],
@@ -247,6 +260,7 @@ export async function startGateway(owner: Owner, options: GatewayOptions): Promi
   const [, tokenPort = ''] = await said(/started HTTPS\/WSS listener [^"\s]+:(\d+)\b/);
   const [, httpPort = ''] = await said(/HTTP listener is active on port (\d+)\b/);
   const [, httpsPort = ''] = await said(/HTTPS listener is active on port (\d+)\b/);
+  const [, operatorUrl = ''] = await said(/The operator's API listens on (http\S+)/);
   const http = `http://127.0.0.1:${httpPort}`;
   const https = `https://localhost:${httpsPort}`;
   const ca = await readFile(join(home, 'security/local-ca.pem'), 'utf8');
@@ -286,6 +300,33 @@ export async function startGateway(owner: Owner, options: GatewayOptions): Promi
       });
       if (answer === undefined) throw new Error('no answer');
       return answer;
+    },
+    async operator(method, path, body) {
+      const token = await readFile(join(home, 'security/operator.token'), 'utf8');
+      const answer = await send(operatorUrl + path, {
+        method,
+        headers: {
+          authorization: `Bearer ${token.trim()}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      const json = answer.body.startsWith('{') ? (JSON.parse(answer.body) as object) : {};
+      return { status: answer.status, json: json as OperatorAnswer['json'] };
+    },
+    microGw: (...words) =>
+      microGw(
+        home,
+        ...words,
+        '--operator-url',
+        operatorUrl,
+        '--operator-token-file',
+        join(home, 'security/operator.token'),
+      ),
+    async metric(name) {
+      const { body } = await send(`${operatorUrl}/metrics`);
+      const line = body.split('\n').find((text) => text.startsWith(`${name} `));
+      return line === undefined ? undefined : Number(line.slice(name.length + 1));
     },
     lines: () => program.output().split('\n').slice(0, -1),
     stop: () => program.stop(),

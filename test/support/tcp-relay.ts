@@ -1,4 +1,13 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { Transform, type TransformCallback } from 'node:stream';
+
+/** What passing through the relay costs. */
+export interface Slowness {
+  /** Milliseconds that every piece waits. */
+  readonly latencyMs: number;
+  /** Bytes per second, of each direction of each connection; absent: as many as come. */
+  readonly bytesPerSecond?: number;
+}
 
 /** A TCP forwarder in front of a real server, so that a test can break the link without stopping the server. */
 export interface TcpRelay {
@@ -10,16 +19,25 @@ export interface TcpRelay {
   readonly open: number;
   /** Ends every connection and refuses new ones. */
   cut(): Promise<void>;
-  /** Takes connections again. */
+  /** Takes connections again, after `cut` or `blackhole`. */
   mend(): Promise<void>;
   /** From now on the present connections carry nothing and stay open, as after a lost route. */
   freeze(): void;
+  /** The same for new connections too: they are accepted and hear nothing. What was frozen stays so after `mend`. */
+  blackhole(): void;
+  /** From now on everything passes slowly; undefined: as quickly as it can. */
+  slow(slowness: Slowness | undefined): void;
   close(): Promise<void>;
 }
 
 export async function startTcpRelay(targetPort: number): Promise<TcpRelay> {
   const pairs = new Set<readonly [Socket, Socket]>();
+  /** Connections that nobody forwards. */
+  const silent = new Set<Socket>();
   let accepted = 0;
+  let swallowing = false;
+  let slowness: Slowness | undefined;
+  let mending: Promise<void> | undefined;
   let server = await listen(0);
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the relay has no port');
@@ -29,6 +47,12 @@ export async function startTcpRelay(targetPort: number): Promise<TcpRelay> {
     return new Promise((resolve, reject) => {
       const listening = createServer((near) => {
         accepted++;
+        if (swallowing) {
+          near.on('error', () => near.destroy());
+          near.on('close', () => silent.delete(near));
+          silent.add(near);
+          return;
+        }
         const far = connect(targetPort, '127.0.0.1');
         const pair = [near, far] as const;
         pairs.add(pair);
@@ -41,21 +65,52 @@ export async function startTcpRelay(targetPort: number): Promise<TcpRelay> {
           socket.on('error', end);
           socket.on('close', end);
         }
-        near.pipe(far);
-        far.pipe(near);
+        near.pipe(passage()).pipe(far);
+        far.pipe(passage()).pipe(near);
       });
       listening.once('error', reject);
       listening.listen(at, '127.0.0.1', () => resolve(listening));
     });
   }
 
+  /** One direction of one connection. */
+  function passage(): Transform {
+    return new Transform({
+      transform(piece: Buffer, _encoding, pass: TransformCallback) {
+        if (slowness === undefined) {
+          pass(null, piece);
+          return;
+        }
+        const { latencyMs, bytesPerSecond = Infinity } = slowness;
+        setTimeout(() => pass(null, piece), latencyMs + (piece.length / bytesPerSecond) * 1000);
+      },
+    });
+  }
+
+  function freeze(): void {
+    for (const [near, far] of pairs) {
+      near.unpipe();
+      far.unpipe();
+      near.pause();
+      far.pause();
+      // Neither side hears of it when the other gives up.
+      for (const socket of [near, far])
+        socket
+          .removeAllListeners('close')
+          .removeAllListeners('error')
+          .on('error', () => undefined);
+    }
+  }
+
+  async function listenAgain(): Promise<void> {
+    if (!server.listening) server = await listen(port);
+  }
+
   function stop(): Promise<void> {
     return new Promise((resolve) => {
       server.close(() => resolve());
-      for (const [near, far] of pairs) {
-        near.destroy();
-        far.destroy();
-      }
+      for (const socket of [...pairs].flat().concat(...silent)) socket.destroy();
+      pairs.clear();
     });
   }
 
@@ -68,22 +123,18 @@ export async function startTcpRelay(targetPort: number): Promise<TcpRelay> {
       return pairs.size;
     },
     cut: stop,
-    async mend() {
-      server = await listen(port);
+    mend() {
+      swallowing = false;
+      mending ??= listenAgain().finally(() => (mending = undefined));
+      return mending;
     },
-    freeze() {
-      for (const [near, far] of pairs) {
-        near.unpipe(far);
-        far.unpipe(near);
-        near.pause();
-        far.pause();
-        // Neither side hears of it when the other gives up.
-        for (const socket of [near, far])
-          socket
-            .removeAllListeners('close')
-            .removeAllListeners('error')
-            .on('error', () => undefined);
-      }
+    freeze,
+    blackhole() {
+      swallowing = true;
+      freeze();
+    },
+    slow(wanted) {
+      slowness = wanted;
     },
     close: stop,
   };

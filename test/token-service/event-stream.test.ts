@@ -34,6 +34,7 @@ interface FollowOptions {
   readonly authorization?: string | undefined;
   readonly tls?: https.RequestOptions;
   readonly paused?: boolean;
+  readonly query?: string;
 }
 
 async function open(
@@ -43,7 +44,7 @@ async function open(
 ): Promise<IncomingMessage> {
   const { authority } = await certificates();
   const authorization = 'authorization' in options ? options.authorization : READER;
-  const request = https.get(address.url + PATH, {
+  const request = https.get(address.url + PATH + (options.query ?? ''), {
     ca: authority.cert,
     agent: false,
     ...options.tls,
@@ -260,7 +261,14 @@ test('heartbeats tell the newest position to readers that have it', async (t) =>
   await until(() => reader.named('heartbeat').length >= 2, 'heartbeats');
   const end = reader.named('snapshot-end')[0]?.id;
   assert.ok(end?.endsWith('-1'));
-  assert.equal(reader.named('heartbeat')[0]?.data, JSON.stringify({ newest: end }));
+  const beats = reader
+    .named('heartbeat')
+    .map(({ data }) => JSON.parse(data) as { newest: string; at: number });
+  assert.equal(beats[0]?.newest, end);
+  const began = Number(reader.response.headers['stream-time']);
+  const [first, second] = beats;
+  assert.ok(first !== undefined && second !== undefined);
+  assert.ok(first.at + 1 >= began && second.at > first.at, 'one clock for both');
   assert.equal(reader.named('heartbeat')[0]?.id, undefined, 'a heartbeat moves no position');
   await revokeInOrder(running, ['b']);
   await until(
@@ -273,6 +281,27 @@ test('heartbeats tell the newest position to readers that have it', async (t) =>
       order.findIndex((line) => line.startsWith('heartbeat') && line.includes('-2"')),
     'the revocation comes before the heartbeat that covers it',
   );
+});
+
+test('a reader chooses how often it hears a heartbeat, within bounds', async (t) => {
+  const running = await startService(t, { heartbeatMs: 7000 });
+  const granted = async (query: string): Promise<unknown> => {
+    const { response } = await follow(t, running, { query });
+    response.destroy();
+    return response.headers['heartbeat-interval'];
+  };
+  for (const [query, interval] of [
+    ['', '7000'],
+    ['?heartbeat=1200', '1200'],
+    ['?heartbeat=1', '250'],
+    ['?heartbeat=999999', '30000'],
+    ['?heartbeat=-5', '7000'],
+    ['?heartbeat=', '7000'],
+    ['?heartbeat=1e3', '7000'],
+  ])
+    assert.equal(await granted(query ?? ''), interval, query);
+  const quick = await follow(t, running, { query: '?heartbeat=250' });
+  await until(() => quick.named('heartbeat').length >= 2, 'heartbeats');
 });
 
 test('the stream is for admin and readers only, by password or by a named client certificate', async (t) => {

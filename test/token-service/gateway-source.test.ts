@@ -14,11 +14,17 @@ async function follower(t: TestContext) {
   const http = createHttpClient({ ca: [authority.cert] });
   t.after(() => http.close());
   const heard = { events: [] as RevocationEvent[], completed: 0, alive: 0, dropped: 0 };
+  const begun = performance.now();
   const sink: RevocationSink = {
     add: (event) => heard.events.push(event),
+    rule: () => (heard.dropped += 1),
     drop: () => (heard.dropped += 1),
     complete: () => (heard.completed += 1),
-    alive: () => (heard.alive += 1),
+    alive: (sinceMs) => {
+      // Its own clock says when the service spoke: never later than now, never before anybody asked.
+      assert.ok(sinceMs !== undefined && sinceMs >= begun && sinceMs <= performance.now());
+      heard.alive += 1;
+    },
   };
   return { http, heard, sink };
 }
@@ -26,7 +32,7 @@ async function follower(t: TestContext) {
 test('our own event stream source follows the stream, and goes on where it was after a restart', async (t) => {
   const { http, heard, sink } = await follower(t);
   let now = Date.now();
-  const options = { heartbeatMs: 20, now: () => now, longestTokenLifeSeconds: 3600 };
+  const options = { heartbeatMs: 60_000, now: () => now, longestTokenLifeSeconds: 3600 };
   const first = await startService(t, options);
   await first.post('/oauth2/revoke', OPERATOR, { token: 'early' });
   const source = createEventStreamSource({
@@ -35,6 +41,7 @@ test('our own event stream source follows the stream, and goes on where it was a
     credentials: { username: 'gateway', password: 'the-reader-password' },
     http,
     log: recordedLog(),
+    proofIntervalMs: 250,
   });
   const stop = new AbortController();
   t.after(() => stop.abort());
@@ -42,7 +49,7 @@ test('our own event stream source follows the stream, and goes on where it was a
     () => 'ended',
     () => 'broken',
   );
-  await until(() => heard.completed === 1 && heard.alive > 0, 'the snapshot and a heartbeat');
+  await until(() => heard.completed === 1 && heard.alive > 1, 'the snapshot and a heartbeat');
   const opaque = await first.token(BOB);
   await first.post('/oauth2/revoke', BOB, { token: opaque });
   await until(() => heard.events.length === 2, 'the live event');

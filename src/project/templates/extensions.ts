@@ -39,7 +39,8 @@ export const TOKEN_REVOCATION_EXTENSION = `import type { RevocationExtension } f
  * Reads revoked tokens from a store of your own. It runs when [tokenRevocationConfig.persistent] has a \`type\` other than "default",
  * "etcd" and "event-stream"; every other key of that section is in \`context.config\`.
  *
- * 1. \`sink.add({ token, ttl })\` for everything that is revoked: a jti, a signature, a whole JWT or an opaque token.
+ * 1. \`sink.add({ token, ttl })\` for everything that is revoked: a jti, a signature, a whole JWT or an opaque token. For all tokens that
+ *    a user got until then: \`sink.rule({ claims: { sub }, issuedBefore: revokedAt })\`.
  * 2. \`sink.complete()\` once all of it was added. Until then secured calls are answered with 503.
  * 3. Keep following the store until \`context.signal\` aborts. An error thrown out of here is logged and the extension starts again.
  */

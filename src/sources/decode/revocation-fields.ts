@@ -1,4 +1,5 @@
 import type { Fields, FieldValue } from './byte-reader.ts';
+import { isRuleType, readRuleText, type RuleReading } from './rule-text.ts';
 
 /** One revoked token as its message tells of it: a `RevocationEvent`. Lifetimes are as received, unit and all. */
 export interface RevokedToken {
@@ -8,9 +9,10 @@ export interface RevokedToken {
   readonly expiryTime?: number | string;
 }
 
-/** One revocation, or why there is none. */
+/** One revocation of a token, one rule, or why there is neither. */
 export type RevocationReading =
   | { readonly kind: 'revocation'; readonly event: RevokedToken }
+  | RuleReading
   | {
       readonly kind: 'drop';
       /** A fixed phrase without content of the message. */
@@ -24,14 +26,8 @@ export const NO_TOKEN = 'No keys named revokedToken and ttl';
 
 const MAX_TOKEN_BYTES = 8 * 1024;
 
-/** Event types of WSO2 API Manager 4.3 and later that revoke by rule; their payload is looked at too, since the names may change. */
-const RULE_TYPES: ReadonlySet<string> = new Set([
-  'consumer_app_revocation',
-  'subject_entity_revocation',
-]);
+/** Of WSO2 API Manager from 2026 on: many tokens were revoked, and only its list says which. */
 const BATCH_TYPE = 'token_revocation_batch';
-const RULE_KEYS = ['consumerKey', 'consumer_key', 'entityId', 'entity_id'] as const;
-const RULE_TIME_KEYS = ['revocationTime', 'revocation_time'] as const;
 
 /** What the fields of one event say. Never throws. */
 export function readFields(fields: Fields): RevocationReading {
@@ -39,10 +35,12 @@ export function readFields(fields: Fields): RevocationReading {
   const typeName = typeof type === 'string' ? type.trim().toLowerCase() : '';
   // First of all: a batch event may carry a consumer key where a token is expected.
   if (typeName === BATCH_TYPE) return drop('batch revocation event, the stores know which', true);
-  const token = tokenOf(fields.get('revokedToken'));
+  const revoked = fields.get('revokedToken');
+  const rule = typeof revoked === 'string' ? readRuleText(revoked) : undefined;
+  if (rule !== undefined) return rule;
+  if (isRuleType(typeName)) return drop('revocation rule could not be read', true);
+  const token = tokenOf(revoked);
   if (typeof token !== 'string') return token;
-  if (RULE_TYPES.has(typeName) || isRule(token))
-    return drop('revocation rule (consumer key or subject) is not supported', true);
   const issuer = fields.get('issuer');
   const ttl = lifetimeOf(fields.get('ttl'));
   const expiryTime = lifetimeOf(fields.get('expiryTime'));
@@ -83,20 +81,4 @@ function tokenOf(value: FieldValue): string | (RevocationReading & { kind: 'drop
 function lifetimeOf(value: FieldValue): number | string | undefined {
   if (typeof value === 'bigint') return String(value);
   return typeof value === 'number' || typeof value === 'string' ? value : undefined;
-}
-
-/** True for base64 of a JSON object that names a consumer key or an entity, and since when: WSO2's way to put a rule into `revokedToken`. */
-function isRule(token: string): boolean {
-  if (!/^[\w+/\s-]+={0,2}\s*$/.test(token)) return false;
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(Buffer.from(token, 'base64').toString('utf8'));
-  } catch {
-    return false;
-  }
-  if (typeof parsed !== 'object' || parsed === null) return false;
-  return (
-    RULE_KEYS.some((key) => Object.hasOwn(parsed, key)) &&
-    RULE_TIME_KEYS.some((key) => Object.hasOwn(parsed, key))
-  );
 }

@@ -1,5 +1,5 @@
-import type { IncomingMessage } from 'node:http';
-import type { Server } from 'node:https';
+import type { IncomingMessage, Server } from 'node:http';
+import type { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 
 /**
@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
  * Readers of the event stream and requests that are being answered keep theirs.
  * @returns closes every connection, also those that are no HTTP yet, which the server's own `closeAllConnections` does not know
  */
-export function limitConnections(server: Server, limit: number): () => void {
+export function limitConnections(server: Server | TlsServer, limit: number): () => void {
   const open = new Map<string, Socket>();
   /** Those without a request so far, oldest first. */
   const silent = new Map<string, Socket>();

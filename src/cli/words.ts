@@ -1,0 +1,31 @@
+import { parseArgs } from 'node:util';
+import type { ParseArgsConfig } from 'node:util';
+import { OperatorError } from '../errors.ts';
+
+/** A refusal of the words that a command was given. */
+export function usage(message: string, cause?: unknown): OperatorError {
+  return new OperatorError('ERR_USAGE', message, cause === undefined ? {} : { cause });
+}
+
+export type Options = NonNullable<ParseArgsConfig['options']>;
+type Parsed<T extends Options> = ReturnType<
+  typeof parseArgs<{ args: string[]; options: T; allowPositionals: true }>
+>;
+
+/** Reads options and positionals. @throws OperatorError ERR_USAGE */
+export function parse<T extends Options>(words: string[], options: T): Parsed<T> {
+  try {
+    return parseArgs({ args: words, options, allowPositionals: true });
+  } catch (error) {
+    throw usage(error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+/** Takes `--section.key=value`, which overrides the configuration as it does for `gateway`, from the other words. */
+export function splitOverrides(argv: readonly string[]): { words: string[]; overrides: string[] } {
+  const isOverride = (word: string): boolean => /^--\w+(?:\.\w+)+=/.test(word);
+  return {
+    words: argv.filter((word) => !isOverride(word)),
+    overrides: argv.filter(isOverride),
+  };
+}

@@ -1,0 +1,171 @@
+import { randomBytes } from 'node:crypto';
+import type { Artifact } from './artifact.ts';
+import type { IssuerOptions } from './auth/authenticator-options.ts';
+import type { IntrospectionOptions } from './auth/introspection.ts';
+import type { KeySetReading } from './auth/remote-key-set.ts';
+import type { MgwConfig } from './config/config.ts';
+import type { SharedCalls } from './gateway/call-count.ts';
+import type { GatewayOptions, ListenerOptions } from './gateway/options.ts';
+import type { HttpClientOptions } from './net/http-client.ts';
+import type { Api } from './openapi/route.ts';
+import type { ReaderOptions } from './revocation/reader.ts';
+import type { SharedList } from './revocation/revocation-list.ts';
+import type { Trust } from './trust.ts';
+
+/** Bytes that TLS session tickets are sealed with. */
+const TICKET_KEY_BYTES = 48;
+
+/** An issuer as a data-plane thread is told of it: its JWK Set is read by the control thread. */
+export interface SharedIssuer extends Omit<IssuerOptions, 'keys'> {
+  readonly keys:
+    | { readonly kind: 'certificate'; readonly pem: string }
+    | { readonly kind: 'shared' };
+}
+
+/** What every data-plane thread of one gateway is started with: plain data, as it crosses between threads. */
+export interface DataPlaneSettings {
+  readonly log: MgwConfig['log'];
+  readonly apis: readonly Api[];
+  /** The artifact's file, where it has a filter: a function cannot cross. */
+  readonly filterFrom: string | undefined;
+  readonly gateway: Omit<
+    GatewayOptions,
+    'apis' | 'authenticator' | 'ready' | 'revoked' | 'log' | 'filter' | 'counters'
+  >;
+  readonly issuers: readonly SharedIssuer[];
+  readonly introspection: IntrospectionOptions | undefined;
+  /** For the thread's own calls. */
+  readonly http: HttpClientOptions;
+  readonly clockSkewMs: number;
+  readonly longestTokenLifeMs: number;
+  readonly tokenCache: MgwConfig['tokenCache'];
+  readonly reader: Omit<ReaderOptions, 'onOutlived'>;
+  readonly policy: Pick<MgwConfig['revocation'], 'whenUnknown' | 'whenStale'>;
+}
+
+/** The settings, and what holds at the moment that the thread starts. */
+export interface DataPlaneData {
+  readonly settings: DataPlaneSettings;
+  readonly keySets: ReadonlyMap<string, KeySetReading>;
+  readonly list: SharedList;
+  /** Memory that only this thread counts its requests in. */
+  readonly counters: SharedArrayBuffer;
+  /** Memories that all threads count their calls in. */
+  readonly calls: SharedCalls;
+  /** Memory of its log relay. */
+  readonly flight: SharedArrayBuffer;
+}
+
+/** What there is beside the configuration. */
+export interface DataPlaneParts {
+  readonly artifact: Artifact;
+  readonly artifactFile: string;
+  readonly trust: Trust;
+  /** Every issuer, checked. */
+  readonly issuers: readonly IssuerOptions[];
+}
+
+export function dataPlaneSettings(config: MgwConfig, parts: DataPlaneParts): DataPlaneSettings {
+  const { artifact, artifactFile, trust, issuers } = parts;
+  const { revocation } = config;
+  return {
+    log: config.log,
+    apis: artifact.apis,
+    filterFrom: artifact.filter === undefined ? undefined : artifactFile,
+    gateway: gatewaySettings(config, parts),
+    issuers: issuers.map(({ keys, ...rules }) => ({
+      ...rules,
+      keys: keys.kind === 'certificate' ? keys : { kind: 'shared' },
+    })),
+    introspection: introspectionOptions(config),
+    http: httpClientOptions(config, trust),
+    clockSkewMs: config.server.clockSkewMs,
+    longestTokenLifeMs: revocation.longestTokenLifeMs,
+    tokenCache: config.tokenCache,
+    reader: readerOptions(config),
+    policy: { whenUnknown: revocation.whenUnknown, whenStale: revocation.whenStale },
+  };
+}
+
+/** How a thread reads the revocation list. */
+function readerOptions({ revocation, server, auth }: MgwConfig): DataPlaneSettings['reader'] {
+  return {
+    maxStalenessMs: revocation.maxStalenessMs,
+    clockSkewMs: server.clockSkewMs,
+    staleInGap: revocation.denyOnUnclosedGap,
+    consumerKeyClaims: auth.issuers.flatMap(({ consumerKeyClaim }) => consumerKeyClaim ?? []),
+  };
+}
+
+/** How the gateway's own calls are made. */
+export function httpClientOptions({ httpClients }: MgwConfig, trust: Trust): HttpClientOptions {
+  return {
+    ca: trust.ca,
+    verifyHostname: httpClients.verifyHostname,
+    disableSslVerification: httpClients.disableSslVerification,
+    connectTimeoutMs: httpClients.connectTimeoutMs,
+  };
+}
+
+/** Undefined: opaque tokens are refused. */
+export function introspectionOptions({ keyManager }: MgwConfig): IntrospectionOptions | undefined {
+  return (
+    keyManager.basic && {
+      url: `${keyManager.serverUrl}/${keyManager.tokenContext}/introspect`,
+      ...keyManager.basic,
+      maxAgeMs: keyManager.introspectionMaxAgeMs,
+      issuer: keyManager.issuer,
+      timeoutMs: keyManager.timeoutMs,
+    }
+  );
+}
+
+function gatewaySettings(
+  config: MgwConfig,
+  { trust }: DataPlaneParts,
+): DataPlaneSettings['gateway'] {
+  const { listeners, limits, server, httpClients, keyManager, auth } = config;
+  const { host } = listeners;
+  // One key for all threads: a client that comes back is served by any of them.
+  const tls = { ...trust.listener, ticketKeys: randomBytes(TICKET_KEY_BYTES) };
+  const open: ListenerOptions[] = [
+    { kind: 'token', host, port: listeners.tokenPort, tls },
+    { kind: 'http', host, port: listeners.httpPort },
+    { kind: 'https', host, port: listeners.httpsPort, tls, http2: listeners.http2 },
+  ];
+  const { serverUrl, tokenContext } = keyManager;
+  return {
+    listeners: open,
+    keyManager: { serverUrl, tokenContext },
+    upstream: {
+      ...httpClientOptions(config, trust),
+      headersTimeoutMs: httpClients.headersTimeoutMs,
+      idleBodyTimeoutMs: httpClients.bodyIdleTimeoutMs,
+      maxHeaderSize: httpClients.maxResponseHeaderBytes,
+      ...(httpClients.maxConnections === undefined
+        ? {}
+        : { maxActive: httpClients.maxConnections }),
+    },
+    timeouts: {
+      headersMs: listeners.headersTimeoutMs,
+      keepAliveMs: listeners.keepAliveTimeoutMs,
+    },
+    limits: {
+      maxUriLength: limits.maxUriBytes,
+      maxHeaderSize: limits.maxHeaderBytes,
+      maxBodySize: limits.maxBodyBytes ?? -1,
+      maxPipelined: limits.maxPipelined,
+    },
+    trustedProxies: server.trustedProxies,
+    authorizationHeader: auth.header,
+    removeAuthHeader: auth.removeHeader,
+    ...(server.header === '' ? {} : { serverHeader: server.header }),
+    headerRules: server.headerRules.map(({ name, preserve, value }) => ({
+      name,
+      preserve,
+      override: value,
+    })),
+    keepAlive: listeners.keepAlive,
+    streamGraceMs: config.revocation.streamGraceMs,
+  };
+}

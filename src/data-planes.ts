@@ -1,0 +1,172 @@
+import { extname } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { KeySetReading } from './auth/remote-key-set.ts';
+import type { KeyRenewal } from './auth/shared-key-ring.ts';
+import type { DataPlaneData, DataPlaneSettings } from './data-plane-settings.ts';
+import { CALL_COUNT_BYTES, forgetCalls } from './gateway/call-count.ts';
+import {
+  COUNTER_BYTES,
+  type Degraded,
+  forgetActive,
+  type GatewayCounters,
+  readCounters,
+  readDegraded,
+} from './gateway/observe.ts';
+import type { Bound } from './gateway/options.ts';
+import type { LogWriter } from './log-writer.ts';
+import type { OperatorError } from './errors.ts';
+import type { SharedList, Tables } from './revocation/revocation-list.ts';
+import type { DataPlaneThread, Report } from './threads/data-plane-thread.ts';
+import { landed, newFlight } from './threads/log-relay.ts';
+import type { Fingerprints } from './threads/messages.ts';
+import { Supervisor } from './threads/supervisor.ts';
+
+/** The module that each thread runs, from sources as from what was compiled of them. */
+const ENTRY = new URL(`./data-plane${extname(import.meta.filename)}`, import.meta.url);
+
+/** Between two rounds of questions whether an entry is seen, milliseconds. */
+const CONFIRM_PAUSE_MS = 10;
+
+export interface DataPlanesOptions {
+  readonly threads: number;
+  readonly settings: DataPlaneSettings;
+  /** What a thread that starts now reads the list with. */
+  readonly list: () => SharedList;
+  /** What it begins to verify with. */
+  readonly keySets: () => ReadonlyMap<string, KeySetReading>;
+  /** Asks an issuer for its keys anew. Never rejects. */
+  readonly renewKeys: (issuer: string) => Promise<KeyRenewal>;
+  /** Keeps the entry with this fingerprint until then, epoch milliseconds. */
+  readonly prolong: (print: Uint32Array, expiresAtMs: number) => void;
+  readonly log: LogWriter;
+}
+
+/** The data-plane threads as the control thread uses them. */
+export class DataPlanes {
+  readonly #options: DataPlanesOptions;
+  readonly #supervisor: Supervisor;
+  /** By place: a replacement goes on counting where the one before it stopped. */
+  readonly #counters: readonly SharedArrayBuffer[];
+  readonly #calls: readonly SharedArrayBuffer[];
+  /** By place, of the thread that is there now: one that dies may leave lines on their way. */
+  readonly #flights: SharedArrayBuffer[] = [];
+
+  constructor(options: DataPlanesOptions) {
+    const { threads, log } = options;
+    this.#options = options;
+    const places = Array.from({ length: threads });
+    this.#counters = places.map(() => new SharedArrayBuffer(COUNTER_BYTES));
+    this.#calls = places.map(() => new SharedArrayBuffer(CALL_COUNT_BYTES));
+    this.#supervisor = new Supervisor({
+      entry: ENTRY,
+      threads,
+      log,
+      dataFor: (place) => this.#dataFor(place),
+      onReport: (report, thread, place) => this.#take(report, thread, place),
+      onGone: (place) => this.#forget(place),
+    });
+  }
+
+  /** Resolves when no thread can live: the process is to end then. */
+  get hopeless(): Promise<OperatorError> {
+    return this.#supervisor.hopeless;
+  }
+
+  /** Threads that listen now. */
+  get serving(): number {
+    return this.#supervisor.serving;
+  }
+
+  /** Starts the threads: they load what they need, and wait for {@link listen}. */
+  start(): void {
+    this.#supervisor.start();
+  }
+
+  /** Lets them listen. @throws OperatorError what they refused their start with */
+  listen(shared: boolean): Promise<readonly Bound[]> {
+    return this.#supervisor.listen(shared);
+  }
+
+  /** Resolves when no thread reads the list from other tables any more; one that did not answer is gone by then. */
+  async replaceTables(tables: Tables): Promise<void> {
+    await this.#supervisor.askAll('replaceTables', { tables }, 'started');
+  }
+
+  /** Threads that died and were replaced. */
+  get replaced(): number {
+    return this.#supervisor.replaced;
+  }
+
+  /** How many of the threads that serve see an entry with one of these fingerprints, once all have said so or `waitMs` milliseconds are over. */
+  async confirm(
+    entries: Fingerprints,
+    waitMs: number,
+  ): Promise<{ readonly confirmed: number; readonly of: number }> {
+    const deadline = performance.now() + waitMs;
+    for (;;) {
+      const answers = await this.#supervisor.askAll('holds', entries, 'serving');
+      const confirmed = answers.filter(Boolean).length;
+      const of = this.#supervisor.serving;
+      if ((confirmed >= of && of > 0) || performance.now() >= deadline) return { confirmed, of };
+      await pause(CONFIRM_PAUSE_MS);
+    }
+  }
+
+  /** Hands over a JWK Set that was read. */
+  takeKeySet(issuer: string, reading: KeySetReading): void {
+    this.#supervisor.broadcast({ kind: 'keySet', issuer, reading });
+  }
+
+  /** What happened so far, in all threads that there have been. */
+  counters(): GatewayCounters {
+    return readCounters(this.#counters);
+  }
+
+  /** Requests that were let through although revocations may have been missed. */
+  degraded(): Record<Degraded, number> {
+    return readDegraded(this.#counters);
+  }
+
+  /** Drains every thread, for `graceMs` milliseconds at most. */
+  close(graceMs: number): Promise<void> {
+    return this.#supervisor.close(graceMs);
+  }
+
+  #dataFor(place: number): DataPlaneData {
+    const { settings, list, keySets } = this.#options;
+    const flight = newFlight();
+    this.#flights[place] = flight;
+    const counters = this.#counters[place];
+    if (counters === undefined) throw new RangeError(`there is no place ${place}`);
+    const calls = { place, memories: this.#calls };
+    return { settings, keySets: keySets(), list: list(), counters, calls, flight };
+  }
+
+  #take(report: Report, thread: DataPlaneThread, place: number): void {
+    const { log, prolong, renewKeys } = this.#options;
+    switch (report.kind) {
+      case 'log': {
+        const flight = this.#flights[place];
+        if (flight !== undefined) landed(flight, report.lines);
+        if (report.dropped > 0)
+          log.warn('Log', `${report.dropped} log line(s) of thread ${place + 1} were dropped`);
+        log.relay(report.lines);
+        break;
+      }
+      case 'prolong':
+        prolong(report.print, report.expiresAtMs);
+        break;
+      case 'renew':
+        void renewKeys(report.issuer).then((answer) =>
+          thread.post({ kind: 'renewed', id: report.id, answer }),
+        );
+        break;
+    }
+  }
+
+  #forget(place: number): void {
+    const [counters, calls] = [this.#counters[place], this.#calls[place]];
+    if (counters !== undefined) forgetActive(counters);
+    if (calls !== undefined) forgetCalls(calls);
+  }
+}

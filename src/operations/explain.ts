@@ -1,0 +1,96 @@
+import type { RevocationRecord, Verdict, VerdictReason } from '../admin/operations.ts';
+import type { TokenVerifier } from '../auth/authenticate.ts';
+import type { VerifiedToken } from '../auth/verified-token.ts';
+import { GatewayFault } from '../errors.ts';
+import type { Knowledge } from '../revocation/reader.ts';
+
+/** What an explanation is made of. */
+export interface ExplainParts {
+  readonly verifier: TokenVerifier;
+  /** What denies this token, as the journal has it. Undefined: nothing. */
+  readonly denier: (token: VerifiedToken) => Promise<RevocationRecord | undefined>;
+  readonly knowledge: () => Knowledge;
+  /** The first source that is behind, and since when, epoch milliseconds. */
+  readonly behind: () => { readonly source?: string; readonly sinceMs?: number } | undefined;
+}
+
+/** The token check's own words for its log, and what they mean for whoever asks. All others are about claims. */
+const REASONS: ReadonlyMap<string, VerdictReason> = new Map([
+  ['opaque', 'not_a_jwt'],
+  ['a JOSE object that is no signed JWT', 'not_a_jwt'],
+  ['characters that no token has', 'not_a_jwt'],
+  ['malformed credential header', 'not_a_jwt'],
+  ['the token is too long', 'not_a_jwt'],
+  ['not three parts, or padded otherwise than their length calls for', 'not_a_jwt'],
+  ['a part is not canonical base64url', 'not_a_jwt'],
+  ['the header is not one unambiguous JSON object', 'not_a_jwt'],
+  ['the payload is not one unambiguous JSON object', 'not_a_jwt'],
+  ['iss is missing or not a text', 'wrong_issuer'],
+  ['iss is none that is configured', 'wrong_issuer'],
+  ["the issuer's keys cannot be had", 'keys_unavailable'],
+  ['alg is not supported', 'bad_signature'],
+  ['there is no signature', 'bad_signature'],
+  ['the signature is wrong', 'bad_signature'],
+  ['the issuer has no such key', 'bad_signature'],
+  ['more than one key could be meant', 'bad_signature'],
+  ['the key does not serve the algorithm', 'bad_signature'],
+  ["the issuer's certificate is not valid yet", 'bad_signature'],
+  ["the issuer's certificate has expired", 'bad_signature'],
+  ['the token has expired', 'expired'],
+  ['nbf is in the future', 'not_valid_yet'],
+  ['iat is in the future', 'not_valid_yet'],
+  ['aud is missing or not a text or list of texts', 'wrong_audience'],
+  ['aud is none that is configured', 'wrong_audience'],
+]);
+
+/** Says whether a JWT would pass here now, and if not why. Never rejects because of what the token is. */
+export async function explain(token: string, parts: ExplainParts): Promise<Verdict> {
+  let verified: VerifiedToken;
+  try {
+    verified = await parts.verifier.verifyJwt(token);
+  } catch (error) {
+    if (!(error instanceof GatewayFault)) throw error;
+    return refusedBy(error);
+  }
+  const revocation = await parts.denier(verified);
+  if (revocation !== undefined) {
+    const isToken = revocation.kind === 'token';
+    return {
+      wouldPass: false,
+      reason: isToken ? 'token_revoked' : 'rule_revoked',
+      status: 401,
+      detail: isToken
+        ? `the token is revoked, as ${revocation.source} said`
+        : `a rule of kind ${revocation.kind}, made by ${revocation.source}, denies tokens issued up to ${timeOf(revocation.issuedBeforeMs)}`,
+      revocation,
+      sinceMs: revocation.learntAtMs,
+    };
+  }
+  const knowledge = parts.knowledge();
+  if (knowledge === 'fresh')
+    return {
+      wouldPass: true,
+      reason: 'valid',
+      detail: `the token counts until ${timeOf(verified.caller.expiresAtMs)}`,
+    };
+  return {
+    wouldPass: false,
+    reason: knowledge === 'never' ? 'revocations_unknown' : 'stale',
+    status: 503,
+    detail:
+      knowledge === 'never'
+        ? 'the token is good, but nothing is known of revocations yet'
+        : 'the token is good, but revocations may have been missed',
+    ...parts.behind(),
+  };
+}
+
+function refusedBy({ fault, detail }: GatewayFault): Verdict {
+  const reason = REASONS.get(detail) ?? 'refused_claims';
+  const status = fault === 'serviceUnavailable' || fault === 'revocationStatusUnknown' ? 503 : 401;
+  return { wouldPass: false, reason, status, detail };
+}
+
+function timeOf(ms: number | undefined): string {
+  return ms === undefined || !Number.isFinite(ms) ? 'a time unknown' : new Date(ms).toISOString();
+}

@@ -1,0 +1,280 @@
+import type {
+  AuditEntry,
+  ConfirmedThreads,
+  Lifted,
+  Operations,
+  Operator,
+  Readiness,
+  Revoked,
+  RevocationPage,
+  RevocationQuery,
+  RevocationRecord,
+  RevocationRequest,
+  Status,
+  Verdict,
+} from '../admin/operations.ts';
+import type { MetricValues } from '../admin/metric-catalogue.ts';
+import { ruleRefusal } from '../admin/rule-refusal.ts';
+import { fingerprintOfId, idOfLift, idOfRule, idOfToken } from '../admin/rule-id.ts';
+import type { TokenVerifier } from '../auth/authenticate.ts';
+import type { VerifiedToken } from '../auth/verified-token.ts';
+import { ApiRefusal } from '../errors.ts';
+import { systemClock } from '../revocation/clock.ts';
+import { deniedByCutoff } from '../revocation/cutoff.ts';
+import { FINGERPRINT_WORDS } from '../revocation/fingerprint.ts';
+import type { Journal } from '../revocation/journal/journal.ts';
+import type { RuleRecord } from '../revocation/journal/record.ts';
+import { parseRule, ruleKindOf } from '../revocation/parse-rule.ts';
+import {
+  parseRevocation,
+  type RevocationEvent,
+  type SourcePolicy,
+} from '../revocation/revocation.ts';
+import type { RuleEvent } from '../revocation/rule-event.ts';
+import { nameOfRule, type Rule } from '../revocation/rule.ts';
+import { shapeNames, shapeOf } from '../revocation/rule-shapes.ts';
+import { explain } from './explain.ts';
+import { metricValues } from './metrics.ts';
+import { outgoingToken, type Publishing } from './publish.ts';
+import { shownRecord } from './records.ts';
+import { readinessOf, statusOf, type StatusParts } from './status.ts';
+
+/** What an operator's own revocations are listed under. */
+const OPERATOR = 'operator';
+const NOT_DURABLE =
+  'it acts in this gateway, but could not be written to the disk: a restart would forget it. Mend the state folder and send it again';
+
+/** What the operations are made of. */
+export interface OperationsParts extends StatusParts {
+  readonly journal: Journal;
+  readonly publishing: Publishing;
+  readonly verifier: TokenVerifier;
+  /** How long tokens live and how far clocks may differ, milliseconds. */
+  readonly longestTokenLifeMs: number;
+  readonly clockSkewMs: number;
+  readonly consumerKeyClaims: readonly string[];
+}
+
+/** What the operator's API does, on a running gateway. */
+export class GatewayOperations implements Operations {
+  readonly #parts: OperationsParts;
+  readonly #policy: SourcePolicy;
+
+  constructor(parts: OperationsParts) {
+    this.#parts = parts;
+    this.#policy = {
+      ttlUnit: 'auto',
+      longestTokenLifeMs: parts.longestTokenLifeMs,
+      clockSkewMs: parts.clockSkewMs,
+      rules: new Set(['subject', 'session', 'client', 'claims', 'issuer', 'lift']),
+    };
+  }
+
+  revoke(request: RevocationRequest, by: Operator): Promise<Revoked> {
+    return 'token' in request.what
+      ? this.#revokeToken(request.what.token, request)
+      : this.#revokeByRule(request.what.rule, request, by);
+  }
+
+  async revocations({ kind, source, limit, cursor }: RevocationQuery): Promise<RevocationPage> {
+    const isRule = kind !== undefined && kind !== 'token' && kind !== 'lift';
+    const { records, next } = await this.#parts.journal
+      .list({
+        limit,
+        ...(kind === undefined ? {} : { kind: isRule ? 'rule' : kind }),
+        ...(source === undefined ? {} : { source }),
+        ...(cursor === undefined ? {} : { cursor }),
+      })
+      .catch((error: unknown) => {
+        if (error instanceof RangeError)
+          throw new ApiRefusal('invalid_value', 'the cursor is none of this list', 'cursor');
+        throw error;
+      });
+    const shown = records.map(shownRecord);
+    return {
+      records: isRule ? shown.filter((record) => record.kind === kind) : shown,
+      ...(next === undefined ? {} : { next }),
+    };
+  }
+
+  async revocation(id: string): Promise<RevocationRecord | undefined> {
+    const { journal } = this.#parts;
+    const print = fingerprintOfId(id);
+    if (print !== undefined) {
+      const token = await journal.find(print, 0);
+      return token === undefined ? undefined : shownRecord(token);
+    }
+    const rule = await this.#ruleById(id);
+    if (rule !== undefined) return shownRecord(rule);
+    const lift = (await journal.rules()).lifts.find((record) => idOfLift(record.lift) === id);
+    return lift === undefined ? undefined : shownRecord(lift);
+  }
+
+  async lift(id: string, why: string, by: Operator): Promise<Lifted> {
+    const { revocations, publishing } = this.#parts;
+    const record = await this.#ruleById(id);
+    if (record === undefined) {
+      if ((await this.revocation(id)) === undefined)
+        throw new ApiRefusal('not_found', 'nothing that is revoked has this id');
+      throw new ApiRefusal('not_a_rule', 'only rules can be lifted, and each cut-off once');
+    }
+    const { issuer, claims, issuedBeforeMs } = record.rule;
+    const parsed = parseRule(
+      {
+        action: 'lift',
+        claims: Object.fromEntries(claims),
+        issuedBefore: issuedBeforeMs,
+        ...(issuer === null ? {} : { issuer }),
+      },
+      this.#policy,
+      systemClock.latest(),
+    );
+    const lift = parsed.action === 'lift' ? parsed.lifts[0] : undefined;
+    if (lift === undefined)
+      throw new ApiRefusal('not_found', 'the rule has ended: no token that it denies is alive');
+    if (!revocations.list.addLift(lift, OPERATOR, { by: by.name, reason: why }))
+      throw new ApiRefusal('list_full', 'there is no room for another lift');
+    await this.#durable();
+    const published = await publishing.rule('lift', lift);
+    return { id: idOfLift(lift), lifted: id, endsAtMs: lift.endsAtMs, published };
+  }
+
+  explain(token: string): Promise<Verdict> {
+    const { verifier, revocations } = this.#parts;
+    return explain(token, {
+      verifier,
+      denier: (verified) => this.#denierOf(verified),
+      knowledge: () => revocations.reader.knowledge(),
+      behind: () => revocations.doubts()[0],
+    });
+  }
+
+  status(): Status {
+    return statusOf(this.#parts);
+  }
+
+  readiness(): Readiness {
+    return readinessOf(this.#parts);
+  }
+
+  metrics(): MetricValues {
+    return metricValues(this.#parts);
+  }
+
+  /** The line in the log is the record: there is nothing else to do. */
+  audit(_entry: AuditEntry): void {}
+
+  async #revokeToken(event: RevocationEvent, request: RevocationRequest): Promise<Revoked> {
+    const { revocations, publishing } = this.#parts;
+    const { list } = revocations;
+    const revocation = parseRevocation(event, this.#policy, systemClock.latest());
+    if (typeof revocation === 'string') throw new ApiRefusal('invalid_value', revocation, 'token');
+    const result = list.addToken(revocation, OPERATOR);
+    if (result === 'full') throw listFull();
+    await this.#durable();
+    const { endsAtMs } = revocation;
+    const prints = list.fingerprintsOf(revocation.keys);
+    const published = await publishing.token(
+      outgoingToken(event.token ?? '', event.issuer, endsAtMs),
+    );
+    return {
+      id: idOfToken(prints),
+      kind: 'token',
+      applied: APPLIED[result],
+      endsAtMs,
+      published,
+      ...(await this.#confirmed(prints, 'tokens', request.waitMs)),
+    };
+  }
+
+  async #revokeByRule(
+    event: RuleEvent,
+    { reason, waitMs }: RevocationRequest,
+    by: Operator,
+  ): Promise<Revoked> {
+    const { revocations, publishing } = this.#parts;
+    const { list } = revocations;
+    const parsed = parseRule(event, this.#policy, systemClock.latest(), 'operator');
+    if (parsed.action === 'refuse') throw ruleRefusal(parsed);
+    const rule = parsed.action === 'revoke' ? parsed.rules[0] : undefined;
+    if (rule === undefined)
+      throw new ApiRefusal('invalid_value', 'no token that it denies is alive', 'issuedBefore');
+    const result = list.addRule(rule, OPERATOR, { by: by.name, reason: reason ?? '' });
+    if (result === 'full') throw listFull();
+    if (result === 'lifted')
+      throw new ApiRefusal(
+        'invalid_value',
+        'this cut-off, or a later one, was lifted: choose a later one',
+        'issuedBefore',
+      );
+    await this.#durable();
+    const prints = list.fingerprintsOf([nameOfRule(rule)]);
+    const published = await publishing.rule('revoke', rule);
+    return {
+      id: idOfRule(rule),
+      kind: kindOf(rule),
+      applied: APPLIED[result],
+      endsAtMs: rule.endsAtMs,
+      issuedBeforeMs: rule.issuedBeforeMs,
+      published,
+      ...(await this.#confirmed(prints, 'rules', waitMs)),
+    };
+  }
+
+  async #durable(): Promise<void> {
+    try {
+      await this.#parts.journal.durable();
+    } catch (cause) {
+      throw new ApiRefusal('not_durable', NOT_DURABLE, undefined, cause);
+    }
+  }
+
+  async #confirmed(
+    prints: Uint32Array,
+    table: 'tokens' | 'rules',
+    waitMs: number | undefined,
+  ): Promise<{ confirmedThreads?: ConfirmedThreads }> {
+    if (waitMs === undefined) return {};
+    return { confirmedThreads: await this.#parts.threads.confirm({ prints, table }, waitMs) };
+  }
+
+  async #ruleById(id: string): Promise<RuleRecord | undefined> {
+    const { rules } = await this.#parts.journal.rules();
+    return rules.find(({ rule }) => idOfRule(rule) === id);
+  }
+
+  /** What the journal has against a token: an entry under one of its names, or the matching rule with the latest cut-off. */
+  async #denierOf({ caller }: VerifiedToken): Promise<RevocationRecord | undefined> {
+    const { journal, revocations, clockSkewMs, consumerKeyClaims } = this.#parts;
+    const { identity } = caller;
+    const prints = revocations.list.fingerprintsOf(identity.keys);
+    for (let at = 0; at < prints.length; at += FINGERPRINT_WORDS) {
+      const token = await journal.find(prints, at);
+      if (token !== undefined) return shownRecord(token);
+    }
+    const { claims = {}, issuers = [] } = identity;
+    let latest: RuleRecord | undefined;
+    for (const record of (await journal.rules()).rules) {
+      const { rule } = record;
+      if (rule.issuedBeforeMs <= (latest?.rule.issuedBeforeMs ?? -1)) continue;
+      const names = shapeNames(shapeOf(rule), claims, issuers, consumerKeyClaims);
+      // A token of which it cannot be said is denied, as for a request.
+      if (names === undefined || names.includes(nameOfRule(rule))) latest = record;
+    }
+    const cutoff = latest?.rule.issuedBeforeMs ?? -1;
+    const denied = deniedByCutoff(claims['iat'], cutoff, revocations.reader.now(), clockSkewMs);
+    return denied && latest !== undefined ? shownRecord(latest) : undefined;
+  }
+}
+
+const APPLIED = { added: 'added', changed: 'extended', same: 'known' } as const;
+
+/** A rule is never a lift. */
+function kindOf(rule: Rule): Revoked['kind'] {
+  const kind = ruleKindOf(rule);
+  return kind === 'lift' ? 'claims' : kind;
+}
+
+function listFull(): ApiRefusal {
+  return new ApiRefusal('list_full', 'the list is full: raise tokenRevocationConfig.maxEntries');
+}

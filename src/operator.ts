@@ -1,0 +1,93 @@
+import { createOperatorApi, type OperatorApi } from './admin/operator-api.ts';
+import { ensureOperatorToken } from './admin/operator-token.ts';
+import type { MgwConfig, OperatorConfig } from './config/config.ts';
+import type { OperatorError } from './errors.ts';
+import type { Log } from './log.ts';
+import { GatewayOperations, type OperationsParts } from './operations/operations.ts';
+import { type PlaceOf, withPlace } from './place.ts';
+import { loadKeyStore } from './tls/key-store.ts';
+import { readPem } from './trust.ts';
+
+const LOG_KEY = 'OperatorApi';
+
+export interface OperatorSetup {
+  readonly config: MgwConfig;
+  readonly placeOf: PlaceOf;
+  readonly takeover: boolean;
+  readonly log: Log;
+}
+
+/**
+ * Opens the operator's listener, where it is enabled. A gateway that takes over does not wait for the address: it has it as soon as the
+ * other one lets go of it. Returns how to end it.
+ * @throws OperatorError when it cannot listen as it is configured
+ */
+export async function startOperator(
+  { config, placeOf, takeover, log }: OperatorSetup,
+  parts: OperationsParts,
+): Promise<() => Promise<void>> {
+  const { operator } = config;
+  if (operator === undefined) return () => Promise.resolve();
+  const api = await createApi(operator, placeOf, takeover, parts, log);
+  const listening = withPlace(placeOf, keyOf, () => api.listen()).then(({ url }) =>
+    log.info(LOG_KEY, `The operator's API listens on ${url}`),
+  );
+  if (!takeover) await listening;
+  // The gateway that has the address lets go of it when it ends, which may be long after this one serves.
+  else
+    listening.catch((error: unknown) =>
+      log.error(LOG_KEY, error instanceof Error ? error.message : 'the API cannot listen'),
+    );
+  return () => api.close();
+}
+
+async function createApi(
+  operator: OperatorConfig,
+  placeOf: PlaceOf,
+  waitForAddress: boolean,
+  parts: OperationsParts,
+  log: Log,
+): Promise<OperatorApi> {
+  const { host, port, tokenPath, keyStore, clientCaPath, allowedHosts } = operator;
+  const key = (name: string) => () => `operatorConfig.${name}`;
+  const { token, created, warnings } = await withPlace(placeOf, key('tokenPath'), () =>
+    ensureOperatorToken(tokenPath),
+  );
+  if (created) log.info(LOG_KEY, `The operator's token was made: ${tokenPath}`);
+  for (const warning of warnings) log.warn(LOG_KEY, warning);
+  const pair =
+    keyStore === undefined
+      ? undefined
+      : await withPlace(placeOf, key('keyStorePath'), () =>
+          loadKeyStore(keyStore.path, keyStore.password),
+        );
+  const clientCa =
+    clientCaPath === undefined
+      ? undefined
+      : await withPlace(placeOf, key('clientCaPath'), () => readPem(clientCaPath));
+  return createOperatorApi(
+    {
+      host,
+      port,
+      token,
+      allowedHosts,
+      waitForAddress,
+      ...(pair === undefined
+        ? {}
+        : {
+            tls: {
+              key: pair.key,
+              cert: pair.cert,
+              ...(clientCa === undefined ? {} : { clientCa: [clientCa] }),
+            },
+          }),
+    },
+    new GatewayOperations(parts),
+    log,
+  );
+}
+
+/** The key that is to be changed when the listener is refused. */
+function keyOf({ code }: OperatorError): string {
+  return code === 'ERR_OPERATOR_TLS' ? 'operatorConfig.keyStorePath' : 'operatorConfig.port';
+}

@@ -1,0 +1,55 @@
+import { nameOfRule, type Lift, type Rule } from './rule.ts';
+
+/** Lifts remembered at a time. */
+const MAX_LIFTS = 100_000;
+
+/**
+ * The rules that operators took back. A source may go on listing a rule for as long as it likes, or tell of it late: what a lift named, up to
+ * its cut-off, has no effect any more. A rule with a later cut-off is another revocation, and holds.
+ */
+export class Tombstones {
+  readonly #max: number;
+  readonly #lifts = new Map<string, Lift>();
+
+  constructor(max = MAX_LIFTS) {
+    this.#max = max;
+  }
+
+  get size(): number {
+    return this.#lifts.size;
+  }
+
+  /**
+   * Takes a lift. Of several of one name the greatest cut-off and the latest end count, in whatever order they come. `full`: there is no room,
+   * and the lift must be refused; `same`: nothing is new in it.
+   */
+  add(lift: Lift): 'added' | 'same' | 'full' {
+    const name = nameOfRule(lift);
+    const known = this.#lifts.get(name);
+    if (known === undefined && this.#lifts.size >= this.#max) return 'full';
+    const issuedBeforeMs = Math.max(lift.issuedBeforeMs, known?.issuedBeforeMs ?? 0);
+    const endsAtMs = Math.max(lift.endsAtMs, known?.endsAtMs ?? 0);
+    if (known?.issuedBeforeMs === issuedBeforeMs && known.endsAtMs === endsAtMs) return 'same';
+    const { issuer, claims } = lift;
+    this.#lifts.set(name, { issuer, claims, issuedBeforeMs, endsAtMs });
+    return 'added';
+  }
+
+  /** False for a rule whose cut-off is the one that was lifted, or an older one: it must not be kept, and not be put back. */
+  admits(rule: Pick<Rule, 'issuer' | 'claims' | 'issuedBeforeMs'>): boolean {
+    const lift = this.#lifts.get(nameOfRule(rule));
+    return lift === undefined || rule.issuedBeforeMs > lift.issuedBeforeMs;
+  }
+
+  /** Forgets those whose end has passed. `now` is epoch milliseconds, the earlier reading where there are two. Returns how many. */
+  expire(now: number): number {
+    const before = this.#lifts.size;
+    for (const [name, { endsAtMs }] of this.#lifts) if (endsAtMs <= now) this.#lifts.delete(name);
+    return before - this.#lifts.size;
+  }
+
+  /** All that are kept, for the journal and for the operator. */
+  all(): Iterable<Lift> {
+    return this.#lifts.values();
+  }
+}

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { claimsOf, testIssuer } from '../support/issuer.ts';
+import { startHttpServer } from '../support/http-server.ts';
+import { buildPetstore, owned, startGateway } from '../support/product.ts';
+
+const file = { after };
+const { artifact } = await buildPetstore(file);
+const issuer = testIssuer();
+const now = (): number => Math.floor(Date.now() / 1_000);
+
+test('explain says why each token would pass or not, and never shows one', async (t) => {
+  const listed = issuer.token();
+  let broken = false;
+  const hub = await startHttpServer((_, response) => {
+    response.setHeader('content-type', 'application/json');
+    if (broken) response.writeHead(500);
+    response.end(
+      JSON.stringify([
+        { jwt_signature: claimsOf(listed).jti, expiry_time: Date.now() + 3_600_000 },
+      ]),
+    );
+  });
+  owned(t, () => hub.close());
+  const gateway = await startGateway(t, {
+    artifact,
+    issuers: [issuer],
+    config: `[tokenRevocationConfig]
+        maxStaleness = "2s"
+      [tokenRevocationConfig.persistent]
+        enablePersistentStorageRetrieval = true
+        type = "default"
+        endpointURL = "${hub.url}/internal/data/v1"
+        username = "admin"
+        password = "admin"`,
+  });
+  await gateway.untilReady();
+  const explain = async (token: string) => {
+    const { status, json } = await gateway.operator('POST', '/revocations/explain', { token });
+    assert.equal(status, 200, JSON.stringify(json));
+    assert.ok(!JSON.stringify(json).includes(token));
+    return json;
+  };
+  const good = issuer.token();
+  assert.deepEqual((await explain(good))['reason'], 'valid');
+  assert.deepEqual((await explain(issuer.token({ exp: now() - 60 })))['reason'], 'expired');
+  const stranger = testIssuer('RS256', 'https://somebody-else.invalid/oauth2/token');
+  assert.deepEqual((await explain(stranger.token()))['reason'], 'wrong_issuer');
+  const forged = testIssuer('RS256', issuer.issuer);
+  assert.deepEqual((await explain(forged.token()))['reason'], 'bad_signature');
+  assert.deepEqual((await explain('no token at all'))['reason'], 'not_a_jwt');
+
+  const revoked = await explain(listed);
+  assert.equal(revoked['reason'], 'token_revoked');
+  assert.equal((revoked['revocation'] as { source: string }).source, 'persistent');
+  assert.ok(typeof revoked['since'] === 'string');
+
+  await gateway.operator('POST', '/revocations', { subject: 'mallory', reason: 'left' });
+  const ruled = await explain(issuer.token({ sub: 'mallory', iat: now() - 30 }));
+  assert.equal(ruled['reason'], 'rule_revoked');
+  const rule = ruled['revocation'] as { source: string; kind: string; reason: string };
+  assert.deepEqual([rule.source, rule.kind, rule.reason], ['operator', 'subject', 'left']);
+
+  const cli = await gateway.microGw('explain', listed);
+  assert.equal(cli.code, 3, cli.output);
+  assert.match(cli.output, /token_revoked/);
+  assert.equal((await gateway.microGw('explain', good)).code, 0);
+
+  broken = true;
+  await gateway.program.said(/Knowledge of revocations is stale/);
+  const stale = await explain(good);
+  assert.equal(stale['reason'], 'stale');
+  assert.equal(stale['source'], 'persistent');
+  assert.equal((await explain(listed))['reason'], 'token_revoked');
+  const status = await gateway.microGw('status');
+  assert.match(status.output, /persistent/);
+});

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { momentOf } from '../../src/revocation/freshness.ts';
+import { parseRule } from '../../src/revocation/parse-rule.ts';
+import type { RuleEvent } from '../../src/revocation/rule-event.ts';
+import type { TokenClaims, TokenIdentity } from '../../src/revocation/token-identity.ts';
+import { listAndReader, POLICY } from './stage.ts';
+
+const NOW = Date.now();
+const seconds = (ms: number): number => Math.floor(ms / 1_000);
+
+function stage(options: Parameters<typeof listAndReader>[2] = {}) {
+  const made = listAndReader({ latest: () => NOW, earliest: () => NOW }, 60_000, options);
+  const take = (event: RuleEvent): void => {
+    const parsed = parseRule(event, POLICY, NOW);
+    if (parsed.action === 'revoke')
+      for (const rule of parsed.rules) made.list.addRule(rule, 'test');
+    else if (parsed.action === 'lift')
+      for (const lift of parsed.lifts) made.list.addLift(lift, 'test');
+    else assert.fail(parsed.action);
+  };
+  const revoke = (claims: Record<string, string>, issuedBefore: number, issuer?: string): void =>
+    take({ action: 'revoke', claims, issuedBefore, ...(issuer === undefined ? {} : { issuer }) });
+  return { ...made, take, revoke };
+}
+
+function tokenOf(claims: TokenClaims, issuer = 'https://a'): TokenIdentity {
+  return { keys: [], expiresAtMs: NOW + 600_000, issuers: [issuer], claims };
+}
+
+describe('a rule', () => {
+  it('denies what was issued up to its cut-off, and lets a new login pass', () => {
+    const { reader, revoke } = stage();
+    const old = tokenOf({ sub: 'alice', iat: seconds(NOW) - 100 });
+    assert.equal(reader.revokedBy(old), undefined);
+    revoke({ sub: 'alice' }, NOW - 50_000);
+    assert.equal(reader.revokedBy(old), 'rule', 'though it was looked at before');
+    assert.equal(reader.revokedBy(tokenOf({ sub: 'alice', iat: seconds(NOW) - 20 })), undefined);
+    assert.equal(reader.revokedBy(tokenOf({ sub: 'bob', iat: seconds(NOW) - 100 })), undefined);
+  });
+
+  it('denies a token that does not say when it was issued', () => {
+    const { reader, revoke } = stage();
+    revoke({ sub: 'alice' }, NOW - 50_000);
+    assert.equal(reader.revokedBy(tokenOf({ sub: 'alice' })), 'rule');
+    assert.equal(reader.revokedBy(tokenOf({ sub: 'alice', iat: seconds(NOW) + 60 })), 'rule');
+  });
+
+  it('of one issuer leaves the tokens of others alone', () => {
+    const { reader, revoke } = stage();
+    revoke({ sub: 'alice' }, NOW, 'https://a');
+    const claims = { sub: 'alice', iat: seconds(NOW) - 100 };
+    assert.equal(reader.revokedBy(tokenOf(claims, 'https://a')), 'rule');
+    assert.equal(reader.revokedBy(tokenOf(claims, 'https://b')), undefined);
+  });
+
+  it('matches an array by its members, and a conjunction by all its claims', () => {
+    const { reader, revoke } = stage();
+    revoke({ aud: 'orders', tenant: 't1' }, NOW);
+    const iat = seconds(NOW) - 100;
+    assert.equal(reader.revokedBy(tokenOf({ aud: ['x', 'orders'], tenant: 't1', iat })), 'rule');
+    assert.equal(reader.revokedBy(tokenOf({ aud: ['x', 'orders'], tenant: 't2', iat })), undefined);
+    assert.equal(reader.revokedBy(tokenOf({ aud: 'orders', iat })), undefined);
+  });
+
+  it('knows a client by any of its names, the configured one included', () => {
+    const { reader, revoke } = stage({ consumerKeyClaims: ['app'] });
+    revoke({ client: 'key-1' }, NOW);
+    const iat = seconds(NOW) - 100;
+    for (const name of ['client_id', 'azp', 'consumerKey', 'app'])
+      assert.equal(reader.revokedBy(tokenOf({ [name]: 'key-1', iat })), 'rule', name);
+    assert.equal(reader.revokedBy(tokenOf({ other: 'key-1', iat })), undefined);
+  });
+
+  it('with several for one token, the latest cut-off decides, in whatever order they came', () => {
+    for (const cutoffs of [
+      [NOW - 90_000, NOW - 10_000],
+      [NOW - 10_000, NOW - 90_000],
+    ]) {
+      const { reader, revoke } = stage();
+      for (const cutoff of cutoffs) revoke({ sub: 'alice' }, cutoff);
+      const token = tokenOf({ sub: 'alice', iat: seconds(NOW) - 50 });
+      assert.equal(reader.revokedBy(token), 'rule');
+    }
+  });
+
+  it('that an operator lifted has no effect, however often a source says it again; a later one has', () => {
+    const { reader, revoke, take } = stage();
+    const token = tokenOf({ sub: 'alice', iat: seconds(NOW) - 100 });
+    revoke({ sub: 'alice' }, NOW - 50_000);
+    take({ action: 'lift', claims: { sub: 'alice' }, issuedBefore: NOW - 50_000 });
+    assert.equal(reader.revokedBy(token), undefined);
+    revoke({ sub: 'alice' }, NOW - 50_000);
+    revoke({ sub: 'alice' }, NOW - 60_000);
+    assert.equal(reader.revokedBy(token), undefined);
+    revoke({ sub: 'alice' }, NOW - 40_000);
+    assert.equal(reader.revokedBy(token), 'rule');
+  });
+
+  it('survives the lift of an older one', () => {
+    const { reader, revoke, take } = stage();
+    revoke({ sub: 'alice' }, NOW - 40_000);
+    take({ action: 'lift', claims: { sub: 'alice' }, issuedBefore: NOW - 50_000 });
+    assert.equal(reader.revokedBy(tokenOf({ sub: 'alice', iat: seconds(NOW) - 100 })), 'rule');
+  });
+});
+
+describe('a reader', () => {
+  it('says unknown until something is known, and when that has grown old', () => {
+    const { list, reader } = stage({ maxStalenessMs: 1_000 });
+    const token = tokenOf({});
+    assert.equal(reader.check(token), 'unknown');
+    assert.equal(reader.knowledge(), 'never');
+    const now = momentOf();
+    list.state.knownAsOf(now.monotonic, now.wall);
+    list.state.known = true;
+    assert.equal(reader.check(token), 'clear');
+    list.state.knownAsOf(now.monotonic - 1_500, now.wall);
+    assert.equal(reader.knowledge(), 'stale', 'by the monotonic clock');
+    list.state.knownAsOf(now.monotonic, now.wall - 1_500);
+    assert.equal(reader.knowledge(), 'stale', 'by the wall clock: the machine was suspended');
+    assert.equal(reader.check(token), 'unknown');
+  });
+
+  it('says revoked before unknown', () => {
+    const { list, reader } = stage();
+    list.addToken({ keys: ['idead'], endsAtMs: NOW + 60_000 }, 'test');
+    assert.equal(reader.check({ keys: ['idead'], expiresAtMs: NOW + 1_000 }), 'revoked');
+  });
+
+  it('counts a gap as stale only where it is told to', () => {
+    for (const staleInGap of [false, true]) {
+      const { list, reader } = stage({ staleInGap });
+      const now = momentOf();
+      list.state.knownAsOf(now.monotonic, now.wall);
+      list.state.known = true;
+      list.state.gap = true;
+      assert.equal(reader.knowledge(), staleInGap ? 'stale' : 'fresh');
+    }
+  });
+
+  it('takes a full list for what it is', () => {
+    const { list, reader, full } = stage({ maxEntries: 2 });
+    for (const key of ['ia', 'ib', 'ic'])
+      list.addToken({ keys: [key], endsAtMs: NOW + 600_000 }, 'store');
+    assert.deepEqual(full, ['store']);
+    const answers = ['ia', 'ib', 'ic'].map((key) =>
+      reader.revokedBy({ keys: [key], expiresAtMs: NOW }),
+    );
+    assert.deepEqual(answers, ['token', 'token', undefined]);
+  });
+});

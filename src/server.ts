@@ -66,6 +66,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     for (const end of closers.splice(0).reverse()) await end();
   };
   try {
+    refuseUnaskable(config, artifact);
     sayWarnings(config, log);
     const trust = await openTrust(config, placeOf);
     for (const { level, message } of trust.notes) log[level](LOG_KEY, message);
@@ -166,6 +167,18 @@ async function withListenKey<T>(placeOf: PlaceOf, work: () => Promise<T>): Promi
     const key = `listenerConfig.${wrongHost ? 'host' : PORT_KEYS[error.address.kind]}`;
     return await withPlace<T>(placeOf, key, () => Promise.reject(error));
   }
+}
+
+/** A route that wants the key manager asked needs one that can be. */
+function refuseUnaskable({ keyManager }: MgwConfig, { apis }: Artifact): void {
+  if (keyManager.basic !== undefined) return;
+  for (const { file, routes } of apis)
+    for (const { method, template, whenStale } of routes)
+      if (whenStale === 'introspect')
+        throw new OperatorError(
+          'ERR_INTROSPECTION',
+          `${method} ${template} of ${file} has x-portcullis-when-stale: introspect, but there are no credentials for the key manager: enable [keymanager.security.basic]`,
+        );
 }
 
 /** What weakens the gateway is said at every start. */

@@ -101,6 +101,7 @@ async function answerOf(request: IncomingMessage, desk: Desk, trace: Trace): Pro
 function checkHost(request: IncomingMessage, hosts: ReadonlySet<string>): void {
   const values = request.headersDistinct['host'] ?? [];
   const [host = ''] = values;
+  if (values.length === 0) throw new ApiRefusal('malformed_request', 'there is no Host');
   if (values.length !== 1 || !hosts.has(host.toLowerCase()))
     throw new ApiRefusal(
       'wrong_host',

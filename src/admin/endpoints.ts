@@ -1,6 +1,7 @@
 import { ApiRefusal } from '../errors.ts';
 import type { JsonObject } from '../strict-json.ts';
 import { VERSION } from '../version.ts';
+import { shownName } from './body.ts';
 import type { AllMetrics } from './metric-catalogue.ts';
 import { METRICS_TYPE, metricsText } from './metrics-text.ts';
 import { OPENAPI } from './openapi-document.ts';
@@ -160,10 +161,10 @@ async function revoke(operations: Operations, call: Call): Promise<Answer> {
   return { status, body: revokedView(done) };
 }
 
-/** Kind and names of what is to be revoked: no value of a claim, nothing of a token. */
+/** Kind and names of what is to be revoked: no value of a claim, nothing of a token, and short enough that who and why still fit behind it. */
 function namesOf({ what }: RevocationRequest): string {
   if ('token' in what) return what.token.issuer === undefined ? 'token' : 'token of one issuer';
-  const names = Object.keys(what.rule.claims).map((name) => JSON.stringify(name));
+  const names = Object.keys(what.rule.claims).map((name) => JSON.stringify(shownName(name)));
   if (what.rule.issuer !== undefined) names.push('issuer');
   return `rule on ${names.join(', ')}`;
 }

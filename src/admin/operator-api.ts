@@ -22,6 +22,8 @@ import { refusalText } from './refusal-answer.ts';
 const LOG_KEY = 'OperatorApi';
 
 const MAX_CONNECTIONS = 128;
+/** Requests of one connection that wait for their answers: what is sent ahead of these is worked on in one go, while all others wait. */
+const MAX_PIPELINED = 8;
 const MAX_HEADER_BYTES = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 5_000;
 /** For a whole request, its body included. */
@@ -88,6 +90,8 @@ export function createOperatorApi(
   const { tls } = options;
   const serverOptions: ServerOptions = {
     maxHeaderSize: MAX_HEADER_BYTES,
+    // Refused in the form of all others (answer-call.ts), and not without a body.
+    requireHostHeader: false,
     headersTimeout: options.timeouts?.headersMs ?? HEADERS_TIMEOUT_MS,
     requestTimeout: options.timeouts?.requestMs ?? REQUEST_TIMEOUT_MS,
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
@@ -110,7 +114,16 @@ export function createOperatorApi(
       const counts = new Map<string, number>();
       const table = endpoints(operations, counts);
       const tokenDigest = digestOf(options.token);
+      const unanswered = new WeakMap<Socket, number>();
       opened.on('request', (request: IncomingMessage, response: ServerResponse) => {
+        const { socket } = request;
+        const ahead = unanswered.get(socket) ?? 0;
+        if (ahead === MAX_PIPELINED) {
+          socket.destroy();
+          return;
+        }
+        unanswered.set(socket, ahead + 1);
+        response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
         void answerCall(request, response, {
           endpoints: table,
           operations,

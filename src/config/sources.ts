@@ -347,6 +347,20 @@ export function assembleSources(
     persistent(assembly),
     ...further(assembly),
   ].filter((source) => source !== undefined);
+  if (sources.length > 0 && !sources.some(({ required }) => required)) {
+    const at = [
+      REALTIME,
+      PERSISTENT,
+      ...assembly.read.settings[FURTHER].map((_, i) => `${FURTHER}.${i}`),
+    ]
+      .map((table) => `${table}.required`)
+      .find((key) => assembly.has(key));
+    if (at !== undefined)
+      assembly.contradiction(
+        at,
+        'is false, and no other source is required: nothing would ever tell whether a revocation was missed',
+      );
+  }
   if (
     issuers.length > 1 &&
     sources.length > 0 &&

@@ -4,11 +4,18 @@ import type { VerifiedToken } from '../auth/verified-token.ts';
 import { GatewayFault } from '../errors.ts';
 import type { Knowledge } from '../revocation/reader.ts';
 
+/** What denies a token: an entry of its own or a rule, with what the journal has of it. */
+export interface Denier {
+  readonly kind: 'token' | 'rule';
+  /** Absent while the journal lacks it. */
+  readonly record?: RevocationRecord;
+}
+
 /** What an explanation is made of. */
 export interface ExplainParts {
   readonly verifier: TokenVerifier;
-  /** What denies this token, as the journal has it. Undefined: nothing. */
-  readonly denier: (token: VerifiedToken) => Promise<RevocationRecord | undefined>;
+  /** What denies this token now. Undefined: nothing. */
+  readonly denier: (token: VerifiedToken) => Promise<Denier | undefined>;
   readonly knowledge: () => Knowledge;
   /** The first source that is behind, and since when, epoch milliseconds. */
   readonly behind: () => { readonly source?: string; readonly sinceMs?: number } | undefined;
@@ -52,18 +59,19 @@ export async function explain(token: string, parts: ExplainParts): Promise<Verdi
     if (!(error instanceof GatewayFault)) throw error;
     return refusedBy(error);
   }
-  const revocation = await parts.denier(verified);
-  if (revocation !== undefined) {
-    const isToken = revocation.kind === 'token';
+  const denier = await parts.denier(verified);
+  if (denier !== undefined) {
+    const { kind, record } = denier;
+    const source = record?.source ?? 'a source that is not on record';
     return {
       wouldPass: false,
-      reason: isToken ? 'token_revoked' : 'rule_revoked',
+      reason: kind === 'token' ? 'token_revoked' : 'rule_revoked',
       status: 401,
-      detail: isToken
-        ? `the token is revoked, as ${revocation.source} said`
-        : `a rule of kind ${revocation.kind}, made by ${revocation.source}, denies tokens issued up to ${timeOf(revocation.issuedBeforeMs)}`,
-      revocation,
-      sinceMs: revocation.learntAtMs,
+      detail:
+        kind === 'token'
+          ? `the token is revoked, as ${source} said`
+          : `a rule of kind ${record?.kind ?? 'unknown'}, made by ${source}, denies tokens issued up to ${timeOf(record?.issuedBeforeMs)}`,
+      ...(record === undefined ? {} : { revocation: record, sinceMs: record.learntAtMs }),
     };
   }
   const knowledge = parts.knowledge();

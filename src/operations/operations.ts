@@ -20,10 +20,9 @@ import type { TokenVerifier } from '../auth/authenticate.ts';
 import type { VerifiedToken } from '../auth/verified-token.ts';
 import { ApiRefusal } from '../errors.ts';
 import { systemClock } from '../revocation/clock.ts';
-import { deniedByCutoff } from '../revocation/cutoff.ts';
 import { FINGERPRINT_WORDS } from '../revocation/fingerprint.ts';
 import type { Journal } from '../revocation/journal/journal.ts';
-import type { RuleRecord } from '../revocation/journal/record.ts';
+import type { RuleRecord, TokenRecord } from '../revocation/journal/record.ts';
 import { parseRule, ruleKindOf } from '../revocation/parse-rule.ts';
 import {
   parseRevocation,
@@ -33,7 +32,8 @@ import {
 import type { RuleEvent } from '../revocation/rule-event.ts';
 import { nameOfRule, type Rule } from '../revocation/rule.ts';
 import { shapeNames, shapeOf } from '../revocation/rule-shapes.ts';
-import { explain } from './explain.ts';
+import type { TokenIdentity } from '../revocation/token-identity.ts';
+import { type Denier, explain } from './explain.ts';
 import { metricValues } from './metrics.ts';
 import { outgoingToken, type Publishing } from './publish.ts';
 import { shownRecord } from './records.ts';
@@ -201,6 +201,11 @@ export class GatewayOperations implements Operations {
       throw new ApiRefusal('invalid_value', 'no token that it denies is alive', 'issuedBefore');
     const result = list.addRule(rule, OPERATOR, { by: by.name, reason: reason ?? '' });
     if (result === 'full') throw listFull();
+    if (result === 'too many shapes')
+      throw new ApiRefusal(
+        'list_full',
+        'rules name too many different sets of claims: use fewer kinds of conjunctions',
+      );
     if (result === 'lifted')
       throw new ApiRefusal(
         'invalid_value',
@@ -243,16 +248,35 @@ export class GatewayOperations implements Operations {
     return rules.find(({ rule }) => idOfRule(rule) === id);
   }
 
-  /** What the journal has against a token: an entry under one of its names, or the matching rule with the latest cut-off. */
-  async #denierOf({ caller }: VerifiedToken): Promise<RevocationRecord | undefined> {
-    const { journal, revocations, clockSkewMs, consumerKeyClaims } = this.#parts;
+  /**
+   * What denies a token, as a request would be told now, with what the journal has of it: the entry under one of its names, or the matching
+   * rule with the latest cut-off.
+   */
+  async #denierOf({ caller }: VerifiedToken): Promise<Denier | undefined> {
+    const { revocations } = this.#parts;
     const { identity } = caller;
-    const prints = revocations.list.fingerprintsOf(identity.keys);
+    const kind = revocations.reader.revokedBy(identity);
+    if (kind === undefined) return undefined;
+    const record =
+      kind === 'token' ? await this.#tokenRecord(identity.keys) : await this.#ruleRecord(identity);
+    return {
+      kind,
+      ...(record === undefined ? {} : { record: shownRecord(record) }),
+    };
+  }
+
+  async #tokenRecord(names: readonly string[]): Promise<TokenRecord | undefined> {
+    const { journal, revocations } = this.#parts;
+    const prints = revocations.list.fingerprintsOf(names);
     for (let at = 0; at < prints.length; at += FINGERPRINT_WORDS) {
-      const token = await journal.find(prints, at);
-      if (token !== undefined) return shownRecord(token);
+      const record = await journal.find(prints, at);
+      if (record !== undefined) return record;
     }
-    const { claims = {}, issuers = [] } = identity;
+    return undefined;
+  }
+
+  async #ruleRecord({ claims = {}, issuers = [] }: TokenIdentity): Promise<RuleRecord | undefined> {
+    const { journal, consumerKeyClaims } = this.#parts;
     let latest: RuleRecord | undefined;
     for (const record of (await journal.rules()).rules) {
       const { rule } = record;
@@ -261,9 +285,7 @@ export class GatewayOperations implements Operations {
       // A token of which it cannot be said is denied, as for a request.
       if (names === undefined || names.includes(nameOfRule(rule))) latest = record;
     }
-    const cutoff = latest?.rule.issuedBeforeMs ?? -1;
-    const denied = deniedByCutoff(claims['iat'], cutoff, revocations.reader.now(), clockSkewMs);
-    return denied && latest !== undefined ? shownRecord(latest) : undefined;
+    return latest;
   }
 }
 

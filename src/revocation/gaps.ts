@@ -1,5 +1,5 @@
 import type { Log } from '../log.ts';
-import { type Moment, momentOf } from './freshness.ts';
+import { type Moment, momentOf, momentOfWall } from './freshness.ts';
 
 const LOG_KEY = 'TokenRevocation';
 
@@ -15,25 +15,33 @@ interface Gap {
 /** The gaps of real-time sources without a store that could close them: each closes itself when the longest token life has passed. */
 export class Gaps {
   readonly #longestTokenLifeMs: number;
-  /** When the last gap of each source ended; undefined: it has none. */
-  readonly #ends = new Map<string, Moment | undefined>();
+  /** When the last gap of each source ended. */
+  readonly #ends = new Map<string, Moment>();
+  /** Sources that stood since the start. */
+  readonly #stood = new Set<string>();
 
   constructor(longestTokenLifeMs: number) {
     this.#longestTokenLifeMs = longestTokenLifeMs;
   }
 
-  /** Whether anything was said of the source. */
-  knows(source: string): boolean {
-    return this.#ends.has(source);
+  /** Takes in the gaps of an earlier run: their ends by source, epoch milliseconds. An end that lies in the future counts from now. */
+  restore(ends: ReadonlyMap<string, number>): void {
+    for (const [source, wallMs] of ends) this.#ends.set(source, momentOfWall(wallMs) ?? momentOf());
+  }
+
+  /** Whether the source has stood since the start. */
+  hasStood(source: string): boolean {
+    return this.#stood.has(source);
   }
 
   /** The source stands and missed nothing. An earlier gap stays. */
   none(source: string): void {
-    if (!this.#ends.has(source)) this.#ends.set(source, undefined);
+    this.#stood.add(source);
   }
 
-  /** What the source said before now may have been missed. */
+  /** @param log absent: it was said already */
   open(source: string, log: Log | undefined): void {
+    this.#stood.add(source);
     this.#ends.set(source, momentOf());
     log?.warn(
       LOG_KEY,
@@ -41,10 +49,14 @@ export class Gaps {
     );
   }
 
+  /** Ends of those that are not closed, epoch milliseconds, by source: for the next run. */
+  ends(): ReadonlyMap<string, number> {
+    return new Map(this.unclosed().map(({ source, since }) => [source, Math.ceil(since.wall)]));
+  }
+
   unclosed(): readonly Gap[] {
     const now = momentOf().monotonic;
     return [...this.#ends].flatMap(([source, since]) => {
-      if (since === undefined) return [];
       const leftMs = since.monotonic + this.#longestTokenLifeMs - now;
       return leftMs > 0 ? [{ source, since, leftMs }] : [];
     });

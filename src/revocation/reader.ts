@@ -1,7 +1,7 @@
 import { deniedByCutoff } from './cutoff.ts';
 import { FINGERPRINT_WORDS, Fingerprinter } from './fingerprint.ts';
 import type { SharedList, Tables } from './revocation-list.ts';
-import { RuleShapesReader, shapeNames } from './rule-shapes.ts';
+import { MAX_RULE_NAMES, RuleShapesReader, shapeNames } from './rule-shapes.ts';
 import { SharedState } from './shared-state.ts';
 import { TableReader } from './table/table-reader.ts';
 import type { TokenIdentity } from './token-identity.ts';
@@ -27,9 +27,6 @@ export interface ReaderOptions {
    */
   readonly onOutlived: (prints: Uint32Array, at: number, expiresAtMs: number) => void;
 }
-
-/** Names that one token can have for all shapes of rules in use. A token with more is denied while there are such rules. */
-const MAX_RULE_NAMES = 4_096;
 
 /** Stands for the prints of a token of which it cannot be said whether a rule matches it. */
 const UNKNOWABLE = new Uint32Array(0);

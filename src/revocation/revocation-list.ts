@@ -5,7 +5,7 @@ import type { Journal, JournalTarget } from './journal/journal.ts';
 import type { Known, RuleRecord } from './journal/record.ts';
 import type { Revocation } from './revocation.ts';
 import type { Lift, Rule } from './rule.ts';
-import { bareLift, RuleList } from './rule-list.ts';
+import { bareLift, RuleList, type RuleOutcome } from './rule-list.ts';
 import type { RuleShapesBuffers } from './rule-shapes.ts';
 import { SharedState, type SharedStateBuffers } from './shared-state.ts';
 import type { TableBuffers } from './table/table-layout.ts';
@@ -28,6 +28,11 @@ const PROLONGED = 'token';
 const RULES_SHARE = 0.05;
 const MIN_RULES = 10_000;
 
+/** Why something found no room, and what helps. */
+const FULL = 'the list is full: raise tokenRevocationConfig.maxEntries';
+const TOO_MANY_SHAPES =
+  'rules name too many different sets of claims: let its `rules` leave out claims';
+
 /** What several outcomes come to: the one that is the greatest news. */
 const NEWS: Readonly<Record<PutResult, number>> = { same: 0, changed: 1, added: 2, full: 3 };
 
@@ -48,7 +53,7 @@ export interface RevocationListOptions {
   /** Absent: nothing is kept on disk. */
   readonly journal?: Journal;
   /** An entry found no room: whoever named it is not known completely any more. */
-  readonly onFull: (source: string) => void;
+  readonly onFull: (source: string, why: string) => void;
 }
 
 /** The two tables: entries of single tokens, and rules. */
@@ -148,17 +153,18 @@ export class RevocationList implements RevocationTarget {
       this.state.markClass(classOfKey(key));
       journal?.token(prints, at, end, source, clock.latest());
     }
-    if (result === 'full') onFull(source);
+    if (result === 'full') onFull(source, FULL);
     return result;
   }
 
   /** The latest cut-off counts; one that was lifted has no effect. */
-  addRule(rule: Rule, source: string, author?: Author): PutResult | 'lifted' {
+  addRule(rule: Rule, source: string, author?: Author): RuleOutcome {
     const { clock, journal, onFull } = this.#options;
     const learntAtMs = clock.latest();
     const record: RuleRecord = { kind: 'rule', rule, source, learntAtMs, ...author };
     const outcome = this.#rules.put(record, endSeconds(rule.endsAtMs), false);
-    if (outcome === 'full') onFull(source);
+    if (outcome === 'full') onFull(source, FULL);
+    if (outcome === 'too many shapes') onFull(source, TOO_MANY_SHAPES);
     if (outcome === 'added' || outcome === 'changed')
       journal?.rule(rule, source, learntAtMs, author?.by, author?.reason);
     return outcome;
@@ -198,13 +204,14 @@ export class RevocationList implements RevocationTarget {
     return {
       expect: (tokens) => this.#tokens.expect(Math.min(tokens, this.#options.maxEntries)),
       token: (prints, at, end) => {
-        if (this.#tokens.put(prints, at, end, true) === 'full') this.#options.onFull(JOURNAL);
+        if (this.#tokens.put(prints, at, end, true) === 'full') this.#options.onFull(JOURNAL, FULL);
         this.#restored = true;
       },
       rule: (rule) => {
         const record: RuleRecord = { kind: 'rule', rule, source: JOURNAL, learntAtMs: 0 };
-        if (this.#rules.put(record, endSeconds(rule.endsAtMs), true) === 'full')
-          this.#options.onFull(JOURNAL);
+        const outcome = this.#rules.put(record, endSeconds(rule.endsAtMs), true);
+        if (outcome === 'full') this.#options.onFull(JOURNAL, FULL);
+        if (outcome === 'too many shapes') this.#options.onFull(JOURNAL, TOO_MANY_SHAPES);
       },
       lift: (lift) => {
         this.#rules.lift(bareLift(lift, JOURNAL));

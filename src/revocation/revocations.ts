@@ -83,10 +83,13 @@ export class Revocations {
   readonly #followers: readonly Follower[];
   readonly #gaps: Gaps;
   #restoredWhole = false;
+  /** What was acknowledged is lost, and no required source is there to say it again: nothing counts as known until the next start. */
+  #lost = false;
   readonly #overflow = new Overflow(JOURNAL);
   #knowledge: Knowledge = 'never';
   #ticker: NodeJS.Timeout | undefined;
   #ticks = 0;
+  #savingGaps: Promise<void> = Promise.resolve();
   #shrinking = false;
 
   constructor(options: RevocationsOptions) {
@@ -99,7 +102,7 @@ export class Revocations {
       marginMs: SKEWS * clockSkewMs + SPARE_MARGIN_MS,
       maxEntries,
       ...(journal === undefined ? {} : { journal }),
-      onFull: (source) => this.#full(source),
+      onFull: (source, why) => this.#full(source, why),
     });
     this.reader = new RevocationReader(this.list.shared, {
       maxStalenessMs: options.maxStalenessMs,
@@ -122,9 +125,9 @@ export class Revocations {
             if (kind !== 'events') return;
             this.rereadStores();
             if (this.#isInStores(followed)) return;
-            const first = !this.#gaps.knows(name);
-            if (gapless && (!first || this.#restoredWhole)) this.#gaps.none(name);
-            else this.#gaps.open(name, options.log);
+            if (gapless && (this.#gaps.hasStood(name) || this.#restoredWhole))
+              this.#gaps.none(name);
+            else this.#openGap(name);
           },
           onProof: () => this.#update(),
         }),
@@ -139,7 +142,12 @@ export class Revocations {
     const restored = await journal.restore(this.list.restoring);
     this.list.restored();
     for (const note of restored.damage) log.warn(LOG_KEY, note);
-    this.#restoredWhole = restored.whole;
+    this.#lost = !restored.whole && !this.#options.sources.some(({ required }) => required);
+    const gaps = await journal.loadGaps();
+    this.#gaps.restore(gaps ?? new Map());
+    // What was never known cannot have been kept: a subscription may be older than this folder.
+    this.#restoredWhole =
+      restored.whole && restored.knownAsOfWallMs !== undefined && gaps !== undefined;
     if (!restored.whole || restored.knownAsOfWallMs === undefined || !this.#overflow.isEmpty)
       return;
     const moment = momentOfWall(restored.knownAsOfWallMs);
@@ -179,6 +187,7 @@ export class Revocations {
   async close(): Promise<void> {
     clearInterval(this.#ticker);
     await Promise.all(this.#followers.map((follower) => follower.close()));
+    await this.#savingGaps;
   }
 
   /** Whether secured calls are let through now, routes with a policy of their own aside. */
@@ -227,6 +236,12 @@ export class Revocations {
         message: `revocations published on ${gap.source} before it was subscribed may have been missed; tokens of that time can be alive for ${Math.ceil(gap.leftMs / 1000)} s more`,
         sinceMs: Math.round(gap.since.wall),
       });
+    if (this.#lost)
+      doubts.push({
+        code: 'journal',
+        message:
+          'the journal was damaged, and no required source says again what it held: revoke it again and restart',
+      });
     if (journal?.trouble !== undefined)
       doubts.push({
         code: 'journal',
@@ -236,7 +251,7 @@ export class Revocations {
       doubts.push({
         code: 'list_full',
         source,
-        message: `the list is full (maxEntries), and not all of ${source} is in it`,
+        message: `not all of ${source} is in the list: it is full (maxEntries), or rules name too many different sets of claims`,
         sinceMs: Math.round(at.wall),
       });
     return doubts;
@@ -303,7 +318,7 @@ export class Revocations {
     state.gap = this.#gaps.unclosed().length > 0;
     const moment = allKnownAsOf(this.#proofs());
     if (moment !== undefined) this.#overflow.settle(this.#proofs(), moment);
-    if (moment !== undefined && this.#overflow.isEmpty) {
+    if (moment !== undefined && this.#overflow.isEmpty && !this.#lost) {
       state.knownAsOf(moment.monotonic, moment.wall);
       state.known = true;
       this.#options.journal?.knownAsOf(moment.wall);
@@ -311,18 +326,24 @@ export class Revocations {
     this.#say();
   }
 
-  #full(source: string): void {
-    const { log, sources, maxEntries } = this.#options;
+  #openGap(source: string, isNews = true): void {
+    const { log, journal } = this.#options;
+    this.#gaps.open(source, isNews ? log : undefined);
+    // A restart does not close it. What keeps it from being written is said by the journal.
+    this.#savingGaps = this.#savingGaps
+      .then(() => journal?.saveGaps(this.#gaps.ends()))
+      .catch(() => undefined);
+  }
+
+  #full(source: string, why: string): void {
+    const { log, sources } = this.#options;
     if (this.#overflow.isEmpty)
-      log.error(
-        LOG_KEY,
-        `The revocation list is full: not all that ${source} says is in it. Raise tokenRevocationConfig.maxEntries (now ${maxEntries})`,
-      );
+      log.error(LOG_KEY, `Not all that ${source} says is in the revocation list: ${why}`);
     const first = this.#overflow.note(source);
     // A store says it again with its next reading; a topic does not.
     const events = sources.find((each) => each.source.name === source);
     if (events?.source.kind !== 'events') return;
-    if (!this.#isInStores(events)) this.#gaps.open(source, first ? log : undefined);
+    if (!this.#isInStores(events)) this.#openGap(source, first);
     else if (first) this.rereadStores();
   }
 

@@ -1,11 +1,14 @@
 import type { Fingerprinter } from './fingerprint.ts';
 import type { LiftRecord, RuleRecord } from './journal/record.ts';
 import { nameOfRule, type Lift, type Rule } from './rule.ts';
-import { type RuleShapesBuffers, RuleShapesWriter } from './rule-shapes.ts';
+import { type RuleShapesBuffers, RuleShapesWriter, shapeOf } from './rule-shapes.ts';
 import { TableReader } from './table/table-reader.ts';
 import type { PutResult } from './table/table-store.ts';
 import { TableWriter } from './table/table-writer.ts';
 import { Tombstones } from './tombstones.ts';
+
+/** What became of a rule: `lifted`, as an operator took it back; `too many shapes`, as rules name too many different sets of claims. */
+export type RuleOutcome = PutResult | 'lifted' | 'too many shapes';
 
 /** The rules of the list: their table, the shapes that readers have to look for, and what operators took back. */
 export class RuleList {
@@ -17,6 +20,8 @@ export class RuleList {
   /** By name: what would have to be written again if the disk lost it. Many times less of them than there are tokens. */
   readonly #rules = new Map<string, RuleRecord>();
   readonly #lifts = new Map<string, LiftRecord>();
+  /** How many of `#rules` have each shape, by its JSON. */
+  readonly #shapeCounts = new Map<string, number>();
 
   constructor(
     fingerprinter: Fingerprinter,
@@ -38,16 +43,17 @@ export class RuleList {
   }
 
   /** @param endSeconds epoch seconds until which it is kept */
-  put(record: RuleRecord, endSeconds: number, restored: boolean): PutResult | 'lifted' {
+  put(record: RuleRecord, endSeconds: number, restored: boolean): RuleOutcome {
     const { rule } = record;
     if (!this.#tombstones.admits(rule)) return 'lifted';
     // The shape first: a rule that is in the table without anybody looking for it would be none.
-    if (this.#shapes.add(rule) !== undefined) return 'full';
+    if (this.#shapes.add(rule) !== undefined) return 'too many shapes';
     const name = nameOfRule(rule);
     const prints = this.#fingerprinter.of([name]);
     const outcome = this.table.put(prints, 0, endSeconds, restored, rule.issuedBeforeMs);
     if (outcome === 'added' || outcome === 'changed') {
       const known = this.#rules.get(name)?.rule;
+      if (known === undefined) this.#countShape(rule, 1);
       const issuedBeforeMs = Math.max(known?.issuedBeforeMs ?? 0, rule.issuedBeforeMs);
       const endsAtMs = Math.max(known?.endsAtMs ?? 0, endSeconds * 1000);
       this.#rules.set(name, { ...record, rule: { ...rule, issuedBeforeMs, endsAtMs } });
@@ -63,7 +69,8 @@ export class RuleList {
     this.#lifts.set(name, record);
     if (this.cutoffOf(lift) <= lift.issuedBeforeMs) {
       this.table.remove(this.#fingerprinter.of([name]), 0);
-      this.#rules.delete(name);
+      // What nobody has a rule of any more must not deny tokens of which it cannot be said whether a rule matches them.
+      if (this.#rules.delete(name) && this.#countShape(lift, -1) === 0) this.#shapes.drop(lift);
     }
     return true;
   }
@@ -88,7 +95,17 @@ export class RuleList {
     for (const [name, { lift }] of this.#lifts)
       if (lift.endsAtMs <= goneMs) this.#lifts.delete(name);
     for (const [name, { rule }] of this.#rules)
-      if (rule.endsAtMs <= goneMs && this.cutoffOf(rule) < 0) this.#rules.delete(name);
+      if (rule.endsAtMs <= goneMs && this.cutoffOf(rule) < 0 && this.#rules.delete(name))
+        this.#countShape(rule, -1);
+  }
+
+  /** @returns how many rules in force have this one's shape, `change` included */
+  #countShape(rule: Pick<Rule, 'issuer' | 'claims'>, change: 1 | -1): number {
+    const shape = JSON.stringify(shapeOf(rule));
+    const count = (this.#shapeCounts.get(shape) ?? 0) + change;
+    if (count > 0) this.#shapeCounts.set(shape, count);
+    else this.#shapeCounts.delete(shape);
+    return count;
   }
 
   /** All of it, to be written again. */

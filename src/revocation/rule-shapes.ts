@@ -19,6 +19,8 @@ const MAX_BYTES = 64 * 1024;
 const COMMON_BYTES = 1024;
 /** Names that one token can have for one shape. */
 export const MAX_NAMES_PER_SHAPE = 1024;
+/** Names that one token can have for all shapes in use. A token with more is denied while there are such rules. */
+export const MAX_RULE_NAMES = 4096;
 /** The claim name that stands for every name of a client id. */
 const CLIENT = 'client';
 /** Where client ids are: RFC 9068, OpenID Connect, WSO2. */
@@ -91,10 +93,12 @@ export class RuleShapesWriter {
     return 'too many different sets of claim names in rules';
   }
 
-  /**
-   * Forgets the shapes whose rules have all ended before `gone`, epoch milliseconds: they cost nobody a look-up any more. A shape whose last rule
-   * was lifted stays until that rule would have ended.
-   */
+  /** Forgets the shape of rules of which the last was lifted. */
+  drop(rule: Pick<Rule, 'issuer' | 'claims'>): void {
+    if (this.#shapes.delete(JSON.stringify(shapeOf(rule)))) this.#publish(MAX_BYTES);
+  }
+
+  /** Forgets the shapes whose rules have all ended before `gone`, epoch milliseconds: they cost nobody a look-up any more. */
   expire(gone: number): void {
     const before = this.#shapes.size;
     for (const [key, { endsAtMs }] of this.#shapes) if (endsAtMs < gone) this.#shapes.delete(key);

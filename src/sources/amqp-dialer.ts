@@ -18,6 +18,8 @@ export interface AmqpPeerOptions {
   readonly ca?: readonly string[];
   /** Reads a trust store file (PEM, PKCS12 or JKS) into PEM certificates. Needed only when the URL names one. */
   readonly loadTrust?: (path: string, password: string | undefined) => Promise<readonly string[]>;
+  /** Between two heartbeats, where the URL does not say it. Default 10. Each side takes the other for gone after two or three without a sign. */
+  readonly heartbeatSeconds?: number;
   /** Reads a certificate chain and its key, both PEM, from a key store file. Needed only when the URL names one. */
   readonly loadKeyPair?: (
     path: string,
@@ -197,7 +199,8 @@ export class AmqpDialer {
           port: broker.port,
           // amqplib percent-decodes it once more.
           vhost: encodeURIComponent(vhost),
-          heartbeat: broker.heartbeatSeconds ?? DEFAULT_HEARTBEAT_SECONDS,
+          heartbeat:
+            broker.heartbeatSeconds ?? this.#options.heartbeatSeconds ?? DEFAULT_HEARTBEAT_SECONDS,
         },
         socketOptions,
       ),

@@ -35,6 +35,7 @@ const MAX_PREFETCH = 65_535;
 /** An answer of the broker takes no longer, else the link is broken. In between it is the interval of the questions. */
 const SHORTEST_ANSWER_MS = 5_000;
 const LONGEST_ANSWER_MS = 10_000;
+const LONGEST_HEARTBEAT_S = 10;
 
 /**
  * A JMS topic over AMQP 0-9-1 (WSO2's broker, Qpid, RabbitMQ): a non-durable subscription, as WSO2's gateway has it. What is published
@@ -46,7 +47,7 @@ const LONGEST_ANSWER_MS = 10_000;
  */
 export function createAmqpSource(options: AmqpSourceOptions, log: Log): RevocationSource {
   checkDurableSubscription(options.durableSubscription);
-  const dialer = new AmqpDialer(options, log);
+  const dialer = new AmqpDialer({ ...options, heartbeatSeconds: heartbeatOf(options) }, log);
   const queues = new TopicQueues(options, dialer, log);
   return {
     name: options.name,
@@ -73,6 +74,14 @@ export function createAmqpSource(options: AmqpSourceOptions, log: Log): Revocati
       }
     },
   };
+}
+
+/**
+ * Seconds: as often as the subscription is asked for, at least every ten. It is the broker who has to notice that a connection is dead before it gives
+ * the queue of a durable subscription to the next one.
+ */
+function heartbeatOf({ proofIntervalMs = DEFAULT_PROOF_INTERVAL_MS }: AmqpSourceOptions): number {
+  return Math.min(Math.max(Math.ceil(proofIntervalMs / 1000), 1), LONGEST_HEARTBEAT_S);
 }
 
 /** One subscription on one connection, until it breaks. */

@@ -10,10 +10,8 @@ import { isJsonObject, type JsonObject } from './json-answer.ts';
 const PAGE_LIMIT = 500;
 /** Changes that are caught up with beside the watch; beyond it everything is read again, which costs etcd less. */
 const CATCH_UP_LIMIT = 5_000;
-/** Milliseconds for one page. */
-const PAGE_TIMEOUT_MS = 10_000;
-/** Milliseconds for one question whether anything was missed: their interval, but no less than this and no more than a page's. */
-const SHORTEST_PROOF_TIMEOUT_MS = 5_000;
+/** Milliseconds for one page, or one question whether anything was missed: the interval of these questions, within these bounds. */
+const [SHORTEST_TIMEOUT_MS, LONGEST_TIMEOUT_MS] = [5_000, 10_000];
 const NO_LEASE = new Set<unknown>([undefined, '0', 0]);
 
 /** Where a watch goes on. */
@@ -57,7 +55,7 @@ export class EtcdV3Prefix {
           limit: String(PAGE_LIMIT),
           ...(position && { revision: String(position.nextRevision - 1) }),
         },
-        { signal, timeoutMs: PAGE_TIMEOUT_MS, maxBytes: this.#link.maxBytes },
+        { signal, timeoutMs: this.#timeoutMs, maxBytes: this.#link.maxBytes },
       );
       if (position === undefined) {
         // Known before anything is added: of all pages together.
@@ -99,18 +97,19 @@ export class EtcdV3Prefix {
     return true;
   }
 
+  get #timeoutMs(): number {
+    return Math.max(SHORTEST_TIMEOUT_MS, Math.min(this.#link.proofIntervalMs, LONGEST_TIMEOUT_MS));
+  }
+
   async #ask(
     range: JsonObject,
     position: Position,
     known: number,
     signal: AbortSignal,
   ): Promise<{ readonly answer: JsonObject; readonly revision: number }> {
-    const { proofIntervalMs, maxBytes } = this.#link;
-    const timeoutMs = Math.max(
-      SHORTEST_PROOF_TIMEOUT_MS,
-      Math.min(proofIntervalMs, PAGE_TIMEOUT_MS),
-    );
-    const answer = await this.#client.call('/kv/range', range, { signal, timeoutMs, maxBytes });
+    const { maxBytes } = this.#link;
+    const limits = { signal, timeoutMs: this.#timeoutMs, maxBytes };
+    const answer = await this.#client.call('/kv/range', range, limits);
     const { provedRevision: revision, clusterId } = positionOf(answer);
     if (clusterId !== position.clusterId)
       throw new Error('the endpoint belongs to another cluster now');

@@ -41,6 +41,8 @@ const IDLE_TIMEOUT_MS = 15_000;
 /** Heartbeats that may be missing, and the least milliseconds that this is taken for. */
 const MISSING_BEATS = 3;
 const SHORTEST_SILENCE_MS = 1_000;
+/** Least milliseconds that the head of the answer is waited for: one that does not come keeps the next attempt waiting. */
+const SHORTEST_ANSWER_MS = 5_000;
 const LONGEST_HEARTBEAT_MS = 30_000;
 /** Characters of one event; a whole JWT fits. */
 const MAX_EVENT_LENGTH = 64 * 1024;
@@ -66,6 +68,10 @@ export function createEventStreamSource(options: EventStreamOptions): Revocation
       `source ${name}: an event stream needs a user name and password, or a client certificate`,
     );
   const idleTimeoutMs = options.idleTimeoutMs ?? IDLE_TIMEOUT_MS;
+  const answerTimeoutMs = Math.min(
+    idleTimeoutMs,
+    Math.max(SHORTEST_ANSWER_MS, MISSING_BEATS * (options.proofIntervalMs ?? idleTimeoutMs)),
+  );
   const asked = new URL(url);
   if (options.proofIntervalMs !== undefined)
     asked.searchParams.set('heartbeat', String(Math.max(1, Math.floor(options.proofIntervalMs))));
@@ -75,8 +81,8 @@ export function createEventStreamSource(options: EventStreamOptions): Revocation
 
   /** One connection, until it breaks, is not gapless any more, or `signal` aborts. */
   async function connection(sink: RevocationSink, signal: AbortSignal): Promise<void> {
-    const round = new Round(signal, idleTimeoutMs);
-    let quietMs = idleTimeoutMs;
+    const round = new Round(signal, answerTimeoutMs);
+    let quietMs = answerTimeoutMs;
     const allow = (ms: number): void => {
       quietMs = ms;
       round.allow(ms);
@@ -108,7 +114,7 @@ export function createEventStreamSource(options: EventStreamOptions): Revocation
       },
       // The round is stricter.
       idleTimeoutMs: 2 * Math.max(idleTimeoutMs, MISSING_BEATS * LONGEST_HEARTBEAT_MS),
-      timeoutMs: idleTimeoutMs,
+      timeoutMs: answerTimeoutMs,
       signal: round.signal,
     });
     // A body that nobody reads closes by itself.
@@ -116,8 +122,11 @@ export function createEventStreamSource(options: EventStreamOptions): Revocation
     if (headerOf(headers, 'content-type')?.split(';')[0]?.trim() !== 'text/event-stream')
       throw new Error('the answer is not an event stream');
     const beatMs = milliseconds(headerOf(headers, 'heartbeat-interval'));
-    if (beatMs !== undefined)
-      allow(Math.max(SHORTEST_SILENCE_MS, MISSING_BEATS * Math.min(beatMs, LONGEST_HEARTBEAT_MS)));
+    allow(
+      beatMs === undefined
+        ? idleTimeoutMs
+        : Math.max(SHORTEST_SILENCE_MS, MISSING_BEATS * Math.min(beatMs, LONGEST_HEARTBEAT_MS)),
+    );
 
     const reader = new StreamReader(sink, from, {
       askedAt,

@@ -228,7 +228,10 @@ describe('what holds it up', () => {
       `GET / HTTP/1.1\r\nHost: localhost:${port}\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`,
     );
     assert.match(huge, /^HTTP\/1\.1 431 [^]*"code":"headers_too_large"/);
-    assert.match(await exchange(port, 'GET / HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 400 /);
+    assert.match(
+      await exchange(port, 'GET / HTTP/1.1\r\nConnection: close\r\n\r\n'),
+      /^HTTP\/1\.1 400 [^]*\{"code":"malformed_request",/,
+    );
   });
 
   it('other paths, methods, queries and ids are refused by name', async (t) => {
@@ -383,5 +386,17 @@ describe('the record of calls', () => {
     const metrics = (await call('/metrics')).text;
     assert.match(metrics, /^portcullis_operator_calls_total\{result="done"\} 5$/m);
     assert.match(metrics, /^portcullis_operator_calls_total\{result="unauthorized"\} 1$/m);
+  });
+
+  it('has who and why also behind long names of claims, which it cuts', async (t) => {
+    const { post, operations, log } = await startApi(t);
+    const names = Array.from({ length: 8 }, (_, i) => `${i}${'\u0001'.repeat(1_000)}`);
+    const claims = Object.fromEntries(names.map((name) => [name, 'x']));
+    assert.equal((await post('/revocations', { claims, reason: 'left' })).status, 201);
+    assert.ok((operations.audits[0]?.what.length ?? 0) < 1_000);
+    assert.match(
+      log.lines[0] ?? '',
+      /^.{0,1000} by operator token at 127\.0\.0\.1 \(left\): done$/,
+    );
   });
 });

@@ -110,6 +110,19 @@ test('what is proved by reading is read more often than maxStaleness, and refuse
   assert.equal(interval(...v3, 'reconcileInterval = "10m"'), 600_000);
 });
 
+test('at least one source has to be required', () => {
+  assert.equal(
+    problemOf(persistent('required = false')),
+    `ERR_CONFIG_CONTRADICTION 3 ${at}.required`,
+  );
+  const topic = '[tokenRevocationConfig.realtime]\nenableRealtimeMessageRetrieval = true\n';
+  const both = load(`${topic}required = true\n${persistent('required = false')}`);
+  assert.deepEqual(
+    both.config.revocation.sources.map(({ required }) => required),
+    [true, false],
+  );
+});
+
 test('hostname wins over endpointURL when it is not empty', () => {
   const url = (...lines: string[]) => {
     const source = only(persistent(...lines, 'endpointURL = "https://b/v1/"'));

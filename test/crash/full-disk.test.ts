@@ -18,9 +18,9 @@ import { until } from '../support/until.ts';
 
 /** A small file system that is gone with the test. */
 function smallDisk(t: TestContext): string {
-  const { folder, unmount } = mountSmallDisk();
-  t.after(unmount);
-  return folder;
+  const disk = mountSmallDisk();
+  t.after(() => disk.unmount());
+  return disk.folder;
 }
 
 if (!hasOwnMounts) testWithOwnMounts('a disk that is full or read-only', import.meta.url, 120_000);

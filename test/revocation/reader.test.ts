@@ -97,6 +97,22 @@ describe('a rule', () => {
     assert.equal(reader.revokedBy(token), 'rule');
   });
 
+  it('that was the last of its shape denies nobody once it is lifted, not even a token too large to be asked about', () => {
+    const { reader, revoke, take } = stage();
+    const groups = Array.from({ length: 2_000 }, (_, i) => `g${i}`);
+    const large = tokenOf({ groups, iat: seconds(NOW) - 10 });
+    revoke({ groups: 'a' }, NOW - 50_000);
+    revoke({ groups: 'b' }, NOW - 50_000);
+    const lift = (group: string): void =>
+      take({ action: 'lift', claims: { groups: group }, issuedBefore: NOW - 50_000 });
+    lift('a');
+    assert.equal(reader.revokedBy(large), 'rule', 'one is left');
+    lift('b');
+    assert.equal(reader.revokedBy(large), undefined);
+    revoke({ groups: 'g7' }, NOW - 5_000);
+    assert.equal(reader.revokedBy(tokenOf({ groups: ['g7'], iat: seconds(NOW) - 10 })), 'rule');
+  });
+
   it('survives the lift of an older one', () => {
     const { reader, revoke, take } = stage();
     revoke({ sub: 'alice' }, NOW - 40_000);

@@ -2,6 +2,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import type { Lift, Rule } from '../rule.ts';
 import { CommitMark } from './commit-mark.ts';
 import { Compaction, type SnapshotStats } from './compaction.ts';
+import { GapFile } from './gap-file.ts';
 import { GroupCommit, JournalTrouble } from './group-commit.ts';
 import type { JournalOptions } from './journal-options.ts';
 import { KeySetFiles, type StoredKeySet } from './key-set-files.ts';
@@ -49,6 +50,7 @@ export class Journal {
   readonly #clock: Clock;
   readonly #bufferBytes: number;
   readonly #keySets: KeySetFiles;
+  readonly #gaps: GapFile;
   readonly #mark: CommitMark;
   readonly #commits: GroupCommit;
   /** Those who read files, and the change of files, one after another. */
@@ -70,6 +72,7 @@ export class Journal {
     this.#clock = options.clock ?? systemClock;
     this.#bufferBytes = options.bufferBytes ?? 128 * MEBIBYTE;
     this.#keySets = new KeySetFiles(folder, options.log);
+    this.#gaps = new GapFile(folder);
     this.#mark = new CommitMark(folder);
     this.#commits = new GroupCommit({
       groupCommitMs: options.groupCommitMs ?? 50,
@@ -114,6 +117,7 @@ export class Journal {
 
   /** Why not; undefined when it does. */
   get trouble(): string | undefined {
+    if (this.#closed) return 'the state folder was left to another gateway';
     if (this.#commits.trouble !== undefined) return this.#commits.trouble;
     return this.#repair.trouble;
   }
@@ -245,6 +249,16 @@ export class Journal {
   /** The last good key sets of all issuers. */
   async loadKeySets(): Promise<readonly StoredKeySet[]> {
     return await this.#keySets.load();
+  }
+
+  /** Keeps the gaps that are open: when each ended, epoch milliseconds, by source. Rejects when the disk fails. */
+  async saveGaps(ends: ReadonlyMap<string, number>): Promise<void> {
+    await this.#gaps.save(ends);
+  }
+
+  /** The gaps of the last run; undefined when they cannot be read. */
+  async loadGaps(): Promise<ReadonlyMap<string, number> | undefined> {
+    return await this.#gaps.load();
   }
 
   /** Writes what waits, as far as the disk takes it, and lets go of the folder. */

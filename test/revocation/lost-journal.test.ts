@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { openJournal } from '../../src/revocation/journal/journal.ts';
+import { Revocations } from '../../src/revocation/revocations.ts';
+import { recordedLog } from '../support/recorded-log.ts';
+import { until } from '../support/until.ts';
+import { temporaryFolder } from './journal/stage.ts';
+import { POLICY } from './stage.ts';
+
+/** A gateway whose operator is the only one who revokes. */
+async function started(folder: string) {
+  const log = recordedLog();
+  const journal = await openJournal({ folder, log });
+  const revocations = new Revocations({
+    sources: [],
+    whenUnknown: 'deny',
+    whenStale: 'deny',
+    maxStalenessMs: 60_000,
+    denyOnUnclosedGap: false,
+    maxEntries: 10_000,
+    longestTokenLifeMs: POLICY.longestTokenLifeMs,
+    consumerKeyClaims: [],
+    secret: journal.secret,
+    clockSkewMs: 5_000,
+    journal,
+    log,
+  });
+  await revocations.restore();
+  revocations.start();
+  const close = async (): Promise<void> => {
+    await revocations.close();
+    await journal.close();
+  };
+  return { revocations, journal, close };
+}
+
+async function revokedAndEnded(t: TestContext): Promise<string> {
+  const folder = temporaryFolder(t);
+  const { revocations, close } = await started(folder);
+  assert.equal(revocations.ready, true, 'nothing was ever revoked');
+  revocations.list.addToken({ keys: ['idead'], endsAtMs: Date.now() + 3_600_000 }, 'operator');
+  await revocations.list.durable();
+  await close();
+  return folder;
+}
+
+test('without a required source, what a damaged journal held is said by nobody: closed until the next start', async (t) => {
+  const folder = await revokedAndEnded(t);
+  rmSync(join(folder, 'secret'));
+  const damaged = await started(folder);
+  assert.equal(damaged.revocations.reader.knowledge(), 'never');
+  assert.equal(damaged.revocations.ready, false);
+  assert.deepEqual(
+    damaged.revocations.doubts().map(({ code }) => code),
+    ['journal'],
+  );
+  await until(() => !damaged.journal.incomplete, 'the journal is whole again');
+  assert.equal(damaged.revocations.ready, false, 'what was lost is lost all the same');
+  await damaged.close();
+
+  const again = await started(folder);
+  assert.equal(again.revocations.ready, true);
+  await again.close();
+});
+
+test('without a required source, a whole journal is all that there is to know', async (t) => {
+  const again = await started(await revokedAndEnded(t));
+  assert.equal(again.revocations.reader.knowledge(), 'fresh');
+  assert.equal(
+    again.revocations.reader.revokedBy({ keys: ['idead'], expiresAtMs: Date.now() }),
+    'token',
+  );
+  await again.close();
+});

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { openJournal } from '../../src/revocation/journal/journal.ts';
+import { Revocations } from '../../src/revocation/revocations.ts';
+import type { RevocationSink, RevocationSource } from '../../src/revocation/source.ts';
+import { recordedLog } from '../support/recorded-log.ts';
+import { until } from '../support/until.ts';
+import { POLICY } from './stage.ts';
+
+type Topic = RevocationSource & { sink: RevocationSink | undefined };
+
+/** A real-time source that the test speaks for. */
+function topic(): Topic {
+  const source: Topic = {
+    name: 'topic',
+    kind: 'events',
+    sink: undefined,
+    follow(sink: RevocationSink, signal: AbortSignal): Promise<void> {
+      source.sink = sink;
+      return new Promise((resolve) =>
+        signal.addEventListener('abort', () => resolve(), { once: true }),
+      );
+    },
+  };
+  return source;
+}
+
+/** One run of a gateway on this folder, whose only source is a topic that stands, `gapless` or not. */
+async function run(folder: string, gapless: boolean) {
+  const log = recordedLog();
+  const journal = await openJournal({ folder, log });
+  const source = topic();
+  const revocations = new Revocations({
+    sources: [{ source, policy: POLICY, required: true, tellsOf: [] }],
+    whenUnknown: 'deny',
+    whenStale: 'deny',
+    maxStalenessMs: 60_000,
+    denyOnUnclosedGap: true,
+    maxEntries: 1_000,
+    clockSkewMs: 5_000,
+    longestTokenLifeMs: 3_600_000,
+    consumerKeyClaims: [],
+    secret: journal.secret,
+    journal,
+    log,
+  });
+  await revocations.restore();
+  revocations.start();
+  source.sink?.complete(gapless);
+  return {
+    source,
+    revocations,
+    async end(): Promise<void> {
+      await revocations.close();
+      await journal.close();
+    },
+  };
+}
+
+async function folderOf(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'portcullis-restart-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+describe('a gap', () => {
+  it('is not closed by a restart, though the subscription kept everything since', async (t) => {
+    const folder = await folderOf(t);
+    const first = await run(folder, false);
+    assert.equal(first.revocations.ready, false);
+    await first.end();
+    const second = await run(folder, true);
+    assert.equal(second.revocations.inGap('topic'), true);
+    assert.equal(second.revocations.ready, false);
+    await second.end();
+  });
+
+  it('is there when the folder is new, however old the subscription is', async (t) => {
+    const only = await run(await folderOf(t), true);
+    assert.equal(only.revocations.inGap('topic'), true);
+    await only.end();
+  });
+
+  it('is not there after a restart of a gateway that had none', async (t) => {
+    const folder = await folderOf(t);
+    const first = await run(folder, false);
+    await until(() => first.revocations.list.state.known, 'it is known');
+    await first.end();
+    // As if the longest token life had passed since.
+    await writeFile(join(folder, 'gaps'), '[]\n');
+    const second = await run(folder, true);
+    assert.equal(second.revocations.inGap('topic'), false);
+    assert.equal(second.revocations.ready, true);
+    await second.end();
+  });
+
+  it('is there when what was kept of gaps cannot be read', async (t) => {
+    const folder = await folderOf(t);
+    await (await run(folder, false)).end();
+    await writeFile(join(folder, 'gaps'), 'x');
+    const second = await run(folder, true);
+    assert.equal(second.revocations.inGap('topic'), true);
+    await second.end();
+  });
+});

@@ -54,7 +54,7 @@ function tests(pattern: string, concurrency: number): void {
   }
 }
 
-const sources = ['src', 'test', 'tools', 'bench', 'examples'];
+const sources = ['src', 'test', 'tools', 'bench', 'check', 'examples'];
 const STEPS: readonly Step[] = [
   { name: 'format', run: () => run('oxfmt', ['--check', ...sources]) },
   { name: 'lint', run: () => run('oxlint', ['--type-aware', ...sources]) },
@@ -70,7 +70,10 @@ const STEPS: readonly Step[] = [
   {
     name: 'unit',
     run: () =>
-      tests('test/{*,{revocation,auth,config,openapi,project,gateway,tls,net}/**/*}.test.ts', 2),
+      tests(
+        'test/{*,{revocation,auth,config,openapi,project,gateway,tls,net,admin,check}/**/*}.test.ts',
+        2,
+      ),
   },
   {
     name: 'servers',
@@ -82,10 +85,16 @@ const STEPS: readonly Step[] = [
         'redis-server',
         'openssl',
         'curl',
+        'strace',
+        'faketime',
       ]),
   },
-  { name: 'adapters', run: () => tests('test/{sources,token-service}/**/*.test.ts', 2) },
-  { name: 'end-to-end', run: () => tests('test/{cli,e2e}/**/*.test.ts', 2) },
+  { name: 'adapters', run: () => tests('test/{sources,token-service,crash}/**/*.test.ts', 2) },
+  { name: 'end-to-end', run: () => tests('test/{cli,e2e,threads}/**/*.test.ts', 2) },
+  {
+    name: 'faults',
+    run: () => run(process.execPath, ['--disable-warning=ExperimentalWarning', 'check/run.ts']),
+  },
   { name: 'docs', run: () => tests('test/docs/**/*.test.ts', 1) },
   { name: 'package', run: () => tests('test/package/**/*.test.ts', 1) },
 ];

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { OperatorError } from '../errors.ts';
 import { createPrivateFile } from '../tls/private-file.ts';
@@ -32,7 +32,27 @@ export async function ensureOperatorToken(path: string): Promise<OperatorToken> 
   } catch (cause) {
     throw refusal(path, `the operator's token cannot be written: ${codeOf(cause)}`, cause);
   }
-  return { ...(await readOperatorToken(path)), created };
+  const { token, warnings } = await readOperatorToken(path);
+  return { token, created, warnings: [...warnings, ...(await doubts(path))] };
+}
+
+/**
+ * Who else could have put the token there, and so knows it. Warnings, not refusals: a token that is mounted into a container may belong to
+ * whoever has it outside.
+ */
+async function doubts(path: string): Promise<string[]> {
+  if (process.platform === 'win32') return [];
+  const folder = dirname(path);
+  const [file, around] = await Promise.all([stat(path), stat(folder)]);
+  const found: string[] = [];
+  if (file.uid !== 0 && file.uid !== process.getuid?.())
+    found.push(`${path}: the operator's token belongs to another user (uid ${file.uid})`);
+  const isSticky = (around.mode & 0o1000) !== 0;
+  if ((around.mode & 0o022) !== 0 && !isSticky)
+    found.push(
+      `${folder}: others than its owner may replace the operator's token (mode ${(around.mode & 0o777).toString(8).padStart(4, '0')})`,
+    );
+  return found;
 }
 
 /**

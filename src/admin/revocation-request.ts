@@ -38,6 +38,7 @@ const MEMBERS: ReadonlySet<string> = new Set([
 export function parseRevocationRequest(body: JsonObject, now: number): RevocationRequest {
   refuseUnknown(body, MEMBERS);
   const token = textMember(body, 'token');
+  if (token !== undefined) checkToken(token);
   const reason = reasonMember(body, token);
   const waitMs = waitMember(body);
   const rest = {
@@ -172,6 +173,22 @@ function instantMember(body: JsonObject, name: string): number | undefined {
 
 /** Begins like the header of a JWT: `{"` in base64url, and a dot. */
 const LIKE_A_JWT = /eyJ[\w-]{6,}\./;
+
+/**
+ * A JWT among other words is most likely a whole credential field, or several tokens: taken as one name it would revoke nothing, and nobody
+ * would notice. One that is broken into lines is a whole JWT.
+ */
+function checkToken(token: string): void {
+  const text = token.trim();
+  if (!/\s/.test(text)) return;
+  const isBroken = text.startsWith('eyJ') && text.split('.').length === 3;
+  if (/^bearer\s/i.test(text) || (LIKE_A_JWT.test(text) && !isBroken))
+    throw new ApiRefusal(
+      'invalid_value',
+      '"token" holds more than a token: give one, without the words around it',
+      'token',
+    );
+}
 
 function reasonMember(body: JsonObject, token: string | undefined): string | undefined {
   const reason = textMember(body, 'reason');

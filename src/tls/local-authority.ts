@@ -129,7 +129,8 @@ async function openAuthority(folder: string): Promise<OpenAuthority> {
   let created = false;
   let found = await readPair(file);
   if (found === undefined) {
-    await mkdir(folder, { recursive: true });
+    // Readable, as the certificate of the authority is for everybody; and nobody else's to write, whatever the umask is.
+    await mkdir(folder, { recursive: true, mode: 0o755 });
     const now = Date.now();
     const made = await issueCertificate({
       // A name of its own, so that clients which still trust an earlier authority of this folder do not take one for the other.

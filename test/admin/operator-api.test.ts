@@ -143,7 +143,7 @@ describe('who may call', () => {
       await exchange(port, 'GET /metrics HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n'),
       /^HTTP\/1\.1 421 /,
     );
-    assert.match(await exchange(port, 'GET /metrics HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 421 /);
+    assert.match(await exchange(port, 'GET /metrics HTTP/1.0\r\n\r\n'), /^HTTP\/1\.1 400 /);
 
     const preflight = await send(`${url}/revocations`, {
       method: 'OPTIONS',

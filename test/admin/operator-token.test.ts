@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   chmodSync,
+  chownSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -69,4 +70,17 @@ test('a token that others may use, or that is none, is refused without being sho
   await assert.rejects(ensureOperatorToken(join(path, 'below-a-file')), {
     code: 'ERR_OPERATOR_TOKEN',
   });
+});
+
+test('a token that somebody else may have put there is said at the start', async (t) => {
+  const home = folder(t);
+  const path = join(home, 'operator.token');
+  await ensureOperatorToken(path);
+  chmodSync(home, 0o777);
+  assert.match((await ensureOperatorToken(path)).warnings.join(), /may replace .*mode 0777/);
+  chmodSync(home, 0o700);
+  if (process.getuid?.() === 0) {
+    chownSync(path, 4711, 4711);
+    assert.match((await ensureOperatorToken(path)).warnings.join(), /another user \(uid 4711\)/);
+  }
 });

@@ -64,6 +64,21 @@ describe('POST /revocations', () => {
     // Exact text, whatever it is.
     for (const token of ['a\0b', 'a/b', '__proto__', '\u00e9', 'e\u0301', '\ud800', ' x\n'])
       assert.deepEqual(await sent({ token }), { what: { token: { token } } });
+    // A JWT that was broken into lines is one; with words around it, or with a second one, it would be taken for a name that nothing has.
+    const jwt = `eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJraW0ifQ.${'s'.repeat(43)}`;
+    const broken = jwt.replaceAll(/.{20}/g, '$&\n');
+    assert.deepEqual(await sent({ token: broken }), { what: { token: { token: broken } } });
+    for (const token of [
+      `Bearer ${jwt}`,
+      `bearer\t${jwt}`,
+      `Bearer abc`,
+      `${jwt}\n${jwt}`,
+      `a ${jwt}`,
+    ]) {
+      const { status, json } = await post('/revocations', { token });
+      assert.deepEqual([status, json?.['code'], json?.['field']], [400, 'invalid_value', 'token']);
+      assert.ok(!JSON.stringify(json).includes('eyJ'));
+    }
     for (const subject of ['a\0b', '__proto__', '\u00e9', 'e\u0301'])
       assert.deepEqual(await sent({ subject, issuedBefore: T }), {
         what: { rule: { action: 'revoke', claims: { sub: subject }, issuedBefore: T } },

@@ -35,11 +35,13 @@ const RUN_HERE = {
   use: '# The service that the gateway stands in front of.',
   useToken: 'CA=${MGW_HOME',
   useRevoked: 'curl -s --cacert $CA -u shop',
+  useRule: '# The exit code is 3',
   useEnd: 'kill $(jobs -p)',
   revoke: 'SECRET=$(node',
   redisProject: 'micro-gw init shop',
   redisRevoke: 'redis-cli XADD',
-  bench: 'npm run bench',
+  bench: 'npm run bench\n',
+  benchRevocation: 'npm run bench:revocation\n',
   someSteps: 'npm run verify -- ',
 } as const;
 
@@ -114,7 +116,8 @@ const UNTIL_200 = 'curl -s --retry 60 --retry-delay 1 --retry-all-errors -f -o /
 test('what the README shows ends in a token that is good, and rejected once it is revoked', async (t) => {
   const { cwd, scratch, env } = await place(t);
   // Nothing but what is written there: whoever types it in gets the same.
-  const written = [RUN_HERE.use, RUN_HERE.useToken, RUN_HERE.useRevoked, RUN_HERE.useEnd];
+  const { use, useToken, useRevoked, useRule, useEnd } = RUN_HERE;
+  const written = [use, useToken, useRevoked, useRule, useEnd];
   const run = written.map((start) => block('README.md', start));
   assert.match(run[1]?.expected ?? '', /^HTTP\/2 200\n/);
   assert.match(run[2]?.expected ?? '', /^HTTP\/2 401\n/);
@@ -189,4 +192,23 @@ test('the benchmark runs and prints a row for each program', async (t) => {
   );
   for (const name of ['HAProxy, plain proxy', 'HAProxy, jwt_verify \\+ map', 'Portcullis'])
     assert.match(output, new RegExp(`^\\| ${name} \\| \\d`, 'm'));
+});
+
+test('the benchmark of revocations runs and prints each of its tables', async (t) => {
+  const { scratch, env } = await place(t);
+  const { commands } = block('docs/benchmarks.md', RUN_HERE.benchRevocation);
+  const few = commands.replace('npm run bench:revocation', '$& -- --entries 20000 --rounds 1');
+  const options = { cwd: ROOT, scratch, env, isolated: false };
+  const output = await runSteps(t, [added(few)], options);
+  for (const row of [
+    '20,000 \\| Portcullis \\|',
+    '20,000 \\| Map of ids',
+    '20,000 \\| Bloom filters',
+    '10,000 \\| Linear scan',
+    '20,000 \\| \\d',
+    'idle \\| denied on every data-plane thread',
+    'loaded \\| bare amqplib consumer',
+    'takes in 20,000 revocations',
+  ])
+    assert.match(output, new RegExp(`^\\| ${row}`, 'm'));
 });

@@ -55,6 +55,18 @@ test('explain says why each token would pass or not, and never shows one', async
   assert.equal((revoked['revocation'] as { source: string }).source, 'persistent');
   assert.ok(typeof revoked['since'] === 'string');
 
+  // Too many values to be asked about: denied whenever it was issued, and explained so.
+  const groups = Array.from({ length: 1_100 }, (_, i) => i);
+  const large = issuer.token({ groups });
+  assert.equal((await explain(large))['reason'], 'valid');
+  const old = { claims: { groups: 'other' }, issuedBefore: Date.now() - 600_000 };
+  const made = await gateway.operator('POST', '/revocations', { ...old, wait: 'threads' });
+  assert.equal((await gateway.call(large)).status, 401);
+  assert.deepEqual((await explain(large))['reason'], 'rule_revoked');
+  const id = String(made.json['id']);
+  assert.equal((await gateway.microGw('revocations', 'lift', id, '--reason', 'a test')).code, 0);
+  assert.equal((await gateway.call(large)).status, 200);
+
   await gateway.operator('POST', '/revocations', { subject: 'mallory', reason: 'left' });
   const ruled = await explain(issuer.token({ sub: 'mallory', iat: now() - 30 }));
   assert.equal(ruled['reason'], 'rule_revoked');

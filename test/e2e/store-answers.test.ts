@@ -44,7 +44,10 @@ async function withStore(t: Owner, first: Reply) {
   const gateway = await startGateway(t, {
     artifact,
     issuers: [issuer],
-    config: `[tokenRevocationConfig.persistent]
+    // A source that fails again and again is asked at least twice in this time.
+    config: `[tokenRevocationConfig]
+      maxStaleness = "12s"
+      [tokenRevocationConfig.persistent]
       enablePersistentStorageRetrieval = true
       type = "default"
       endpointURL = "${server.url}/internal/data/v1"

@@ -4,7 +4,6 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import { createServer as createHttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TestContext } from 'node:test';
 import { localCertificate } from './stage.ts';
 
 export const KEY = 'dGhlIHNhbXBsZSBub25jZQ==';
@@ -102,7 +101,7 @@ export interface WebSocketUpstream {
 
 /** An upstream that switches; `serve` does with the socket what it likes. */
 export async function webSocketUpstream(
-  t: Pick<TestContext, 'after'>,
+  t: { after(closer: () => void): void },
   serve: (socket: Socket) => void = echoFrames,
   more: {
     readonly fields?: string;

@@ -28,7 +28,9 @@ const daysLeft = (pem: string) =>
 
 describe('the local authority', () => {
   test('is made once, its key for its owner only, and stays', async () => {
-    const made = await ensureLocalAuthority(folder);
+    const mask = process.umask(0);
+    const made = await ensureLocalAuthority(folder).finally(() => process.umask(mask));
+    assert.equal(await modeOf(folder), '755', 'whatever the umask is');
     assert.equal(made.created, true);
     assert.deepEqual(made.warnings, []);
     assert.equal(await modeOf(join(folder, 'local-ca-key.pem')), '600');

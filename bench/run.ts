@@ -15,6 +15,7 @@ import { freePort } from '../test/support/free-port.ts';
 import { ensurePackages } from '../tools/debian.ts';
 import { cpuMicroseconds } from './cpu.ts';
 import { writeHaproxy, writeLoad, writeNginx } from './peers.ts';
+import { writeResults } from './results.ts';
 import { makeTokens, type BenchTokens } from './tokens.ts';
 
 const TOKENS = 5_000;
@@ -111,9 +112,15 @@ function writeGatewayConfig(folder: string, port: number, hub: string, tokens: B
   httpPort = ${port}
   httpsPort = 0
   tokenListenerPort = 0
+[operatorConfig]
+  enable = false
+[server]
+  threads = 1
 [[jwtTokenConfig]]
   issuer = "${tokens.issuer}"
   certificatePath = "${folder}/issuer.pem"
+[tokenRevocationConfig]
+  maxStaleness = "1d"
 [tokenRevocationConfig.persistent]
   enablePersistentStorageRetrieval = true
   type = "default"
@@ -230,7 +237,7 @@ async function main(): Promise<void> {
     );
     const table = report(targets, results, Number(values.rounds), Number(values.seconds));
     console.log(`\n${table}`);
-    if (values.write) writeReport(table);
+    if (values.write) writeResults('npm run bench -- --write', table);
   } finally {
     hub.close();
     await Promise.all(programs.map((program) => program.stop()));
@@ -285,15 +292,6 @@ function report(
     '|---|---|---|---|---|---|---|',
     ...rows,
   ].join('\n');
-}
-
-function writeReport(table: string): void {
-  const file = join(root, 'docs/benchmarks.md');
-  const text = readFileSync(file, 'utf8');
-  const marker = '<!-- results: npm run bench -- --write -->';
-  const at = text.indexOf(marker);
-  if (at < 0) throw new Error(`docs/benchmarks.md has no line ${marker}`);
-  writeFileSync(file, `${text.slice(0, at)}${marker}\n\n${table}\n`);
 }
 
 await main();

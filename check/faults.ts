@@ -156,7 +156,7 @@ export const FAULTS: readonly Fault[] = [
         revoker.forgotten(token, 'pair');
         return revoker.forgotten(token, 'etcd');
       });
-      await Promise.all(lacking.map((token) => revoker.restore(token)));
+      await Promise.all([...lacking.map((token) => revoker.restore(token)), revoker.rulesAgain()]);
     },
   },
   {

@@ -30,6 +30,7 @@ export class Revoker {
   readonly #servers: Servers;
   readonly #history: History;
   readonly #sighted = new Set<string>();
+  readonly #rules: { readonly member: Member; readonly request: OperatorRequest }[] = [];
   readonly #signal: AbortSignal;
 
   /** @param signal gives up whatever is still being tried */
@@ -131,6 +132,7 @@ export class Revoker {
     covered: readonly Token[],
   ): Promise<void> {
     const channel = 'token' in request ? 'operator' : 'rule';
+    if (channel === 'rule') this.#rules.push({ member, request });
     await this.#during(channel, covered, member.name, async () => {
       const { published = [], confirmedThreads } = await askOperator(member, request);
       if (confirmedThreads !== undefined && confirmedThreads.confirmed < confirmedThreads.of)
@@ -139,6 +141,22 @@ export class Revoker {
       const failed = published.filter(({ ok }) => !ok).map(({ source }) => source);
       if (failed.length > 0) throw new Error(`not published to ${failed.join(', ')}`);
     });
+  }
+
+  /** Makes every rule again, where it was made: its copies were lost with a store that was put back from an old copy. */
+  async rulesAgain(): Promise<void> {
+    await Promise.all(
+      this.#rules.map(async ({ member, request }) => {
+        let told = false;
+        while (!told && !this.#signal.aborted) {
+          told = await within(ATTEMPT_MS, askOperator(member, request)).then(
+            ({ published = [] }) => published.every(({ ok }) => ok),
+            () => false,
+          );
+          if (!told) await pause(AGAIN_MS);
+        }
+      }),
+    );
   }
 
   async #put(token: Token): Promise<void> {
@@ -196,16 +214,14 @@ function messagesOf(tokens: readonly Token[], copies: number): TopicMessage[] {
   ).flat();
 }
 
-async function within(ms: number, attempt: Promise<void>): Promise<void> {
+async function within<T>(ms: number, attempt: Promise<T>): Promise<T> {
   const stop = new AbortController();
-  const late = pause(ms, undefined, { signal: stop.signal }).then(
-    () => {
-      throw new Error(`nothing within ${ms} ms`);
-    },
-    () => undefined,
-  );
+  const late = pause(ms, undefined, { signal: stop.signal }).then((): never => {
+    throw new Error(`nothing within ${ms} ms`);
+  });
+  late.catch(() => undefined);
   try {
-    await Promise.race([attempt, late]);
+    return await Promise.race([attempt, late]);
   } finally {
     stop.abort();
     attempt.catch(() => undefined);

@@ -306,7 +306,9 @@ function allAgree(known: Known, rules: Rules): Violation[] {
     if (request.result === 'unavailable' || request.result === 'unknown')
       return violation(`still answers ${request.answer}`);
     const binding = bindings.of(request.gateway, request.token);
-    if (binding !== undefined && request.result !== 'denied')
+    // What became visible only after the look, out of an outbox for instance, nobody could know then.
+    const isDue = binding !== undefined && binding.sighting.at < request.tStart;
+    if (isDue && request.result !== 'denied')
       return violation(`admitted, though its revocation is visible (${binding.sighting.medium})`, [
         binding.sighting,
       ]);

@@ -104,8 +104,15 @@ export class DataPlanes {
   ): Promise<{ readonly confirmed: number; readonly of: number }> {
     const deadline = performance.now() + waitMs;
     for (;;) {
-      const answers = await this.#supervisor.askAll('holds', entries, 'serving');
-      const confirmed = answers.filter(Boolean).length;
+      let confirmed = 0;
+      const asked = this.#supervisor.askAll('holds', entries, 'serving', (sees) => {
+        if (sees) confirmed++;
+      });
+      // A thread that is busy may take longer than whoever asks wants to wait.
+      const over = new AbortController();
+      const late = pause(Math.max(0, deadline - performance.now()), undefined, over);
+      await Promise.race([asked, late.catch(() => undefined)]);
+      over.abort();
       const of = this.#supervisor.serving;
       if ((confirmed >= of && of > 0) || performance.now() >= deadline) return { confirmed, of };
       await pause(CONFIRM_PAUSE_MS);

@@ -1,6 +1,6 @@
-import { createOperatorApi, type OperatorApi } from './admin/operator-api.ts';
+import { createOperatorApi, type OperatorApiOptions } from './admin/operator-api.ts';
 import { ensureOperatorToken } from './admin/operator-token.ts';
-import type { MgwConfig, OperatorConfig } from './config/config.ts';
+import type { MgwConfig } from './config/config.ts';
 import type { OperatorError } from './errors.ts';
 import type { Log } from './log.ts';
 import { GatewayOperations, type OperationsParts } from './operations/operations.ts';
@@ -17,6 +17,40 @@ export interface OperatorSetup {
   readonly log: Log;
 }
 
+/** Whatever the operator's listener needs from files. */
+export interface OperatorCredentials {
+  readonly token: string;
+  readonly tls: OperatorApiOptions['tls'];
+}
+
+/**
+ * Reads token, key store and authorities of the operator's listener; makes the token where there is none. Undefined where it is not enabled.
+ * @throws OperatorError when one of them cannot be used
+ */
+export async function operatorCredentials({
+  config: { operator },
+  placeOf,
+  log,
+}: OperatorSetup): Promise<OperatorCredentials | undefined> {
+  if (operator === undefined) return undefined;
+  const { tokenPath, keyStore, clientCaPath } = operator;
+  const key = (name: string) => () => `operatorConfig.${name}`;
+  const { token, created, warnings } = await withPlace(placeOf, key('tokenPath'), () =>
+    ensureOperatorToken(tokenPath),
+  );
+  if (created) log.info(LOG_KEY, `The operator's token was made: ${tokenPath}`);
+  for (const warning of warnings) log.warn(LOG_KEY, warning);
+  if (keyStore === undefined) return { token, tls: undefined };
+  const { key: privateKey, cert } = await withPlace(placeOf, key('keyStorePath'), () =>
+    loadKeyStore(keyStore.path, keyStore.password),
+  );
+  const clientCa =
+    clientCaPath === undefined
+      ? {}
+      : { clientCa: [await withPlace(placeOf, key('clientCaPath'), () => readPem(clientCaPath))] };
+  return { token, tls: { key: privateKey, cert, ...clientCa } };
+}
+
 /**
  * Opens the operator's listener, where it is enabled. A gateway that takes over does not wait for the address: it has it as soon as the
  * other one lets go of it. Returns how to end it.
@@ -24,11 +58,25 @@ export interface OperatorSetup {
  */
 export async function startOperator(
   { config, placeOf, takeover, log }: OperatorSetup,
+  credentials: OperatorCredentials | undefined,
   parts: OperationsParts,
 ): Promise<() => Promise<void>> {
   const { operator } = config;
-  if (operator === undefined) return () => Promise.resolve();
-  const api = await createApi(operator, placeOf, takeover, parts, log);
+  if (operator === undefined || credentials === undefined) return () => Promise.resolve();
+  const { host, port, allowedHosts } = operator;
+  const { token, tls } = credentials;
+  const api = createOperatorApi(
+    {
+      host,
+      port,
+      token,
+      allowedHosts,
+      waitForAddress: takeover,
+      ...(tls === undefined ? {} : { tls }),
+    },
+    new GatewayOperations(parts),
+    log,
+  );
   const listening = withPlace(placeOf, keyOf, () => api.listen()).then(({ url }) =>
     log.info(LOG_KEY, `The operator's API listens on ${url}`),
   );
@@ -39,52 +87,6 @@ export async function startOperator(
       log.error(LOG_KEY, error instanceof Error ? error.message : 'the API cannot listen'),
     );
   return () => api.close();
-}
-
-async function createApi(
-  operator: OperatorConfig,
-  placeOf: PlaceOf,
-  waitForAddress: boolean,
-  parts: OperationsParts,
-  log: Log,
-): Promise<OperatorApi> {
-  const { host, port, tokenPath, keyStore, clientCaPath, allowedHosts } = operator;
-  const key = (name: string) => () => `operatorConfig.${name}`;
-  const { token, created, warnings } = await withPlace(placeOf, key('tokenPath'), () =>
-    ensureOperatorToken(tokenPath),
-  );
-  if (created) log.info(LOG_KEY, `The operator's token was made: ${tokenPath}`);
-  for (const warning of warnings) log.warn(LOG_KEY, warning);
-  const pair =
-    keyStore === undefined
-      ? undefined
-      : await withPlace(placeOf, key('keyStorePath'), () =>
-          loadKeyStore(keyStore.path, keyStore.password),
-        );
-  const clientCa =
-    clientCaPath === undefined
-      ? undefined
-      : await withPlace(placeOf, key('clientCaPath'), () => readPem(clientCaPath));
-  return createOperatorApi(
-    {
-      host,
-      port,
-      token,
-      allowedHosts,
-      waitForAddress,
-      ...(pair === undefined
-        ? {}
-        : {
-            tls: {
-              key: pair.key,
-              cert: pair.cert,
-              ...(clientCa === undefined ? {} : { clientCa: [clientCa] }),
-            },
-          }),
-    },
-    new GatewayOperations(parts),
-    log,
-  );
 }
 
 /** The key that is to be changed when the listener is refused. */

@@ -17,7 +17,7 @@ import type { LogWriter } from './log-writer.ts';
 import { createHttpClient, type HttpClient, type HttpClientOptions } from './net/http-client.ts';
 import { consumerKeyClaims, openRevocations } from './open-revocations.ts';
 import type { ThreadsView } from './operations/status.ts';
-import { startOperator } from './operator.ts';
+import { operatorCredentials, startOperator } from './operator.ts';
 import { type PlaceOf, withPlace } from './place.ts';
 import type { Journal } from './revocation/journal/journal.ts';
 import type { StoredKeySet } from './revocation/journal/key-set-files.ts';
@@ -71,6 +71,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const trust = await openTrust(config, placeOf);
     for (const { level, message } of trust.notes) log[level](LOG_KEY, message);
 
+    // Before anything is taken from a gateway that runs: one that cannot start must not cost the other its state folder.
+    const credentials = await operatorCredentials(options);
+    const trusted = await Promise.all(
+      config.auth.issuers.map((issuer, i) => issuerOptions(issuer, i, trust, placeOf)),
+    );
     const httpWith = clientFactory(config, trust, closers);
     const http = httpWith({});
     const opened = await openRevocations(
@@ -82,11 +87,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     );
     const { revocations, journal } = opened;
     const kept = new Map((await journal.loadKeySets()).map((set) => [set.issuer, set]));
-    const issuers = await Promise.all(
-      config.auth.issuers.map(async (issuer, i) =>
-        keeping(await issuerOptions(issuer, i, trust, placeOf), kept.get(issuer.issuer), journal),
-      ),
-    );
+    const issuers = trusted.map((issuer) => keeping(issuer, kept.get(issuer.issuer), journal));
     const keySets = await startKeySets(options, http, issuers, (issuer, reading) =>
       dataPlanes?.takeKeySet(issuer, reading),
     );
@@ -99,7 +100,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       trust,
       issuers,
     });
-    // Whatever is wrong with the configuration was found by now, and nothing was taken from another gateway yet.
+    // Whatever is wrong with the configuration was found by now, and no address was taken from another gateway yet.
     const addresses = settings.gateway.listeners;
     const claim = await withListenKey(placeOf, () => AddressClaim.of(addresses, { takeover, log }));
     closers.push(() => Promise.resolve(claim.release()));
@@ -128,7 +129,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     await revocations.subscribed(SUBSCRIBE_WAIT_MS);
 
     const verifier = verifierOf(options, http, issuers, keySets, revocations);
-    const closeOperator = await startOperator(options, {
+    const closeOperator = await startOperator(options, credentials, {
       ...opened,
       verifier,
       threads: threadsView(planes, threads),

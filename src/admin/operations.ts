@@ -19,7 +19,10 @@ export interface Operations {
   revocations(query: RevocationQuery): Promise<RevocationPage>;
   /** Undefined when nothing has this id, or has it no more. */
   revocation(id: string): Promise<RevocationRecord | undefined>;
-  /** Takes a rule back. Rejects with `not_found`, `not_a_rule` (a token's id, or what is lifted already), `not_durable`. */
+  /**
+   * Takes a rule back; what is lifted already is written and published once more. Rejects with `not_found`, `not_a_rule` (the id of a token or
+   * lift), `not_durable`.
+   */
   lift(id: string, why: string, by: Operator): Promise<Lifted>;
   /** Whether a JWT would pass here now. Never rejects because of what the token is. */
   explain(token: string): Promise<Verdict>;

@@ -1,4 +1,4 @@
-import { hash, timingSafeEqual } from 'node:crypto';
+import { hash, timingSafeEqual, type X509Certificate } from 'node:crypto';
 import {
   createServer,
   type IncomingMessage,
@@ -220,12 +220,18 @@ function tryToBind(
   port: number,
 ): Promise<number | NodeJS.ErrnoException> {
   return new Promise((resolve) => {
-    server.once('error', resolve);
-    server.listen({ host, port, exclusive: true }, () => {
-      server.off('error', resolve);
+    const failed = (error: NodeJS.ErrnoException): void => {
+      // `listen` would leave one behind at each attempt, for as long as the other gateway lives.
+      server.off('listening', bound);
+      resolve(error);
+    };
+    const bound = (): void => {
+      server.off('error', failed);
       const address = server.address();
       resolve(typeof address === 'object' && address !== null ? address.port : port);
-    });
+    };
+    server.once('error', failed).once('listening', bound);
+    server.listen({ host, port, exclusive: true });
   });
 }
 
@@ -242,8 +248,8 @@ function operatorOf(
   const { socket } = request;
   const address = socket.remoteAddress ?? '';
   if (certificates && socket instanceof TLSSocket && socket.authorized) {
-    const subject = socket.getPeerX509Certificate()?.subject.replaceAll('\n', ', ');
-    if (subject !== undefined && subject !== '') return { name: subject, address };
+    const certificate = socket.getPeerX509Certificate();
+    if (certificate !== undefined) return { name: nameOf(certificate), address };
   }
   const offered = /^Bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(
     request.headers.authorization ?? '',
@@ -251,6 +257,17 @@ function operatorOf(
   const good = timingSafeEqual(digestOf(offered ?? ''), tokenDigest);
   if (!good || (certificates && !isLoopback(address))) return undefined;
   return { name: 'operator token', address };
+}
+
+/** Characters of a certificate's subject in log and journal: what stands behind it is to be seen too. */
+const MAX_NAME = 256;
+
+/** Who a certificate is for, in one line. One without a subject has its names in another field, or only its number. */
+function nameOf({ subject, subjectAltName, serialNumber }: X509Certificate): string {
+  // Node has undefined where the types promise text.
+  const named = [subject, subjectAltName].find((text) => typeof text === 'string' && text !== '');
+  const name = (named ?? `certificate ${serialNumber}`).replaceAll('\n', ', ');
+  return name.length > MAX_NAME ? `${name.slice(0, MAX_NAME - 1).toWellFormed()}…` : name;
 }
 
 /** What is no HTTP, came too late or is too large gets a refusal in the form of all others. */

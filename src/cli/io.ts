@@ -14,6 +14,19 @@ export interface Io {
   readonly input?: AsyncIterable<Uint8Array | string>;
 }
 
+/**
+ * Ends a command that has lost its reader (`micro-gw revocations | head`), or whose output is on a full disk: what it would say is said to
+ * nobody, so it failed, but that is no fault to show a stack for. Not for what goes on serving.
+ */
+export function endWithOutput(): void {
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', ({ code }: NodeJS.ErrnoException) => {
+      if (stream === process.stdout && code !== 'EPIPE')
+        process.stderr.write(`micro-gw: standard output cannot be written: ${code ?? ''}\n`);
+      process.exit(1);
+    });
+}
+
 /** The real terminal. Colours only where a person looks at them (and https://no-color.org is respected). */
 export function processIo(): Io {
   return {

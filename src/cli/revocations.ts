@@ -72,7 +72,9 @@ async function list(words: Words, io: Io): Promise<number> {
     io.out(`${JSON.stringify({ revocations: records, ...more }, undefined, 2)}\n`);
     return 0;
   }
-  if (records.length === 0) io.out('Nothing is revoked.\n');
+  const all = values.kind === undefined && values.source === undefined;
+  if (records.length === 0)
+    io.out(all ? 'Nothing is revoked.\n' : 'Nothing of this kind or source is revoked.\n');
   else io.out(table(['ID', 'KIND', 'WHAT', 'UNTIL', 'SOURCE'], records.map(rowOf)));
   if (next !== undefined) io.out(`There are more: --limit ${Number(limit) * 10}\n`);
   return 0;

@@ -21,5 +21,8 @@ export async function readToken(word: string, io: Io): Promise<string> {
     .toString('utf8')
     .replace(/\r?\n$/, '');
   if (token.trim() === '') throw usage('there is no token on standard input');
+  // A JWT may have been broken into lines on its way.
+  if (/[\r\n]/.test(token.trim()) && !token.trim().startsWith('eyJ'))
+    throw usage('there is more than one line on standard input: give one token');
   return token;
 }

@@ -12,10 +12,23 @@ type Parsed<T extends Options> = ReturnType<
   typeof parseArgs<{ args: string[]; options: T; allowPositionals: true }>
 >;
 
-/** Reads options and positionals. @throws OperatorError ERR_USAGE */
+/** Reads options and positionals. An option that counts once is given once: of two users to be revoked neither is forgotten. @throws OperatorError ERR_USAGE */
 export function parse<T extends Options>(words: string[], options: T): Parsed<T> {
   try {
-    return parseArgs({ args: words, options, allowPositionals: true });
+    const { tokens, ...parsed } = parseArgs({
+      args: words,
+      options,
+      allowPositionals: true,
+      tokens: true,
+    });
+    const seen = new Set<string>();
+    for (const token of tokens) {
+      if (token.kind !== 'option' || token.value === undefined) continue;
+      if (seen.has(token.name) && options[token.name]?.multiple !== true)
+        throw new Error(`--${token.name} is given twice`);
+      seen.add(token.name);
+    }
+    return parsed;
   } catch (error) {
     throw usage(error instanceof Error ? error.message : String(error), error);
   }

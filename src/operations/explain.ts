@@ -17,6 +17,8 @@ export interface ExplainParts {
   /** What denies this token now. Undefined: nothing. */
   readonly denier: (token: VerifiedToken) => Promise<Denier | undefined>;
   readonly knowledge: () => Knowledge;
+  /** What a call gets while revocations are unknown or stale, where its route says nothing else. */
+  readonly policy: () => 'deny' | 'introspect' | 'allow';
   /** The first source that is behind, and since when, epoch milliseconds. */
   readonly behind: () => { readonly source?: string; readonly sinceMs?: number } | undefined;
 }
@@ -50,6 +52,13 @@ const REASONS: ReadonlyMap<string, VerdictReason> = new Map([
   ['aud is none that is configured', 'wrong_audience'],
 ]);
 
+/** What becomes of a good token in doubt, in words behind that doubt. */
+const LET_THROUGH = {
+  deny: '',
+  introspect: '; the key manager is asked, and it passes if that says that it is active',
+  allow: '; it is let through all the same, as configured',
+} as const;
+
 /** Says whether a JWT would pass here now, and if not why. Never rejects because of what the token is. */
 export async function explain(token: string, parts: ExplainParts): Promise<Verdict> {
   let verified: VerifiedToken;
@@ -81,14 +90,16 @@ export async function explain(token: string, parts: ExplainParts): Promise<Verdi
       reason: 'valid',
       detail: `the token counts until ${timeOf(verified.caller.expiresAtMs)}`,
     };
+  const policy = parts.policy();
+  const doubt =
+    knowledge === 'never'
+      ? 'the token is good, but nothing is known of revocations yet'
+      : 'the token is good, but revocations may have been missed';
   return {
-    wouldPass: false,
+    wouldPass: policy !== 'deny',
     reason: knowledge === 'never' ? 'revocations_unknown' : 'stale',
-    status: 503,
-    detail:
-      knowledge === 'never'
-        ? 'the token is good, but nothing is known of revocations yet'
-        : 'the token is good, but revocations may have been missed',
+    ...(policy === 'deny' ? { status: 503 } : {}),
+    detail: `${doubt}${LET_THROUGH[policy]}`,
     ...parts.behind(),
   };
 }

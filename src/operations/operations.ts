@@ -30,7 +30,7 @@ import {
   type SourcePolicy,
 } from '../revocation/revocation.ts';
 import type { RuleEvent } from '../revocation/rule-event.ts';
-import { nameOfRule, type Rule } from '../revocation/rule.ts';
+import { type Lift, nameOfRule, type Rule } from '../revocation/rule.ts';
 import { shapeNames, shapeOf } from '../revocation/rule-shapes.ts';
 import type { TokenIdentity } from '../revocation/token-identity.ts';
 import { type Denier, explain } from './explain.ts';
@@ -111,9 +111,13 @@ export class GatewayOperations implements Operations {
   }
 
   async lift(id: string, why: string, by: Operator): Promise<Lifted> {
-    const { revocations, publishing } = this.#parts;
+    const { revocations } = this.#parts;
     const record = await this.#ruleById(id);
     if (record === undefined) {
+      // Lifted before: whoever was told that it could not be written, or not published, sends it again.
+      const { lifts } = await this.#parts.journal.rules();
+      const before = lifts.find(({ lift }) => idOfRule(lift) === id);
+      if (before !== undefined) return this.#lifted(id, before.lift);
       if ((await this.revocation(id)) === undefined)
         throw new ApiRefusal('not_found', 'nothing that is revoked has this id');
       throw new ApiRefusal('not_a_rule', 'only rules can be lifted, and each cut-off once');
@@ -134,17 +138,19 @@ export class GatewayOperations implements Operations {
       throw new ApiRefusal('not_found', 'the rule has ended: no token that it denies is alive');
     if (!revocations.list.addLift(lift, OPERATOR, { by: by.name, reason: why }))
       throw new ApiRefusal('list_full', 'there is no room for another lift');
-    await this.#durable();
-    const published = await publishing.rule('lift', lift);
-    return { id: idOfLift(lift), lifted: id, endsAtMs: lift.endsAtMs, published };
+    return this.#lifted(id, lift);
   }
 
   explain(token: string): Promise<Verdict> {
-    const { verifier, revocations } = this.#parts;
+    const { verifier, revocations, policy } = this.#parts;
     return explain(token, {
       verifier,
       denier: (verified) => this.#denierOf(verified),
       knowledge: () => revocations.reader.knowledge(),
+      policy: () => {
+        if (revocations.reader.knowledge() !== 'never') return policy.whenStale;
+        return revocations.ready ? 'allow' : 'deny';
+      },
       behind: () => revocations.doubts()[0],
     });
   }
@@ -163,6 +169,12 @@ export class GatewayOperations implements Operations {
 
   /** The line in the log is the record: there is nothing else to do. */
   audit(_entry: AuditEntry): void {}
+
+  async #lifted(id: string, lift: Lift): Promise<Lifted> {
+    await this.#durable();
+    const published = await this.#parts.publishing.rule('lift', lift);
+    return { id: idOfLift(lift), lifted: id, endsAtMs: lift.endsAtMs, published };
+  }
 
   async #revokeToken(event: RevocationEvent, request: RevocationRequest): Promise<Revoked> {
     const { revocations, publishing } = this.#parts;

@@ -67,7 +67,7 @@ export interface RevocationsOptions {
 
 /** Why calls would be refused, or might miss something. Texts without secrets, for the operator only. */
 export interface Doubt {
-  readonly code: 'not_read_yet' | 'stale' | 'gap' | 'journal' | 'list_full';
+  readonly code: 'not_read_yet' | 'stale' | 'gap' | 'journal' | 'list_full' | 'clock';
   readonly message: string;
   readonly source?: string;
   /** Epoch milliseconds. */
@@ -143,8 +143,19 @@ export class Revocations {
     this.list.restored();
     for (const note of restored.damage) log.warn(LOG_KEY, note);
     this.#lost = !restored.whole && !this.#options.sources.some(({ required }) => required);
+    if (this.#lost) {
+      this.list.state.known = false;
+      this.#update();
+    }
     const gaps = await journal.loadGaps();
-    this.#gaps.restore(gaps ?? new Map());
+    // A topic that has a store by now, or is followed no more, has none.
+    const unbacked = this.#options.sources.filter(
+      (each) => each.source.kind === 'events' && !this.#isInStores(each),
+    );
+    const stillOpen = [...(gaps ?? [])].filter(([name]) =>
+      unbacked.some(({ source }) => source.name === name),
+    );
+    this.#gaps.restore(new Map(stillOpen));
     // What was never known cannot have been kept: a subscription may be older than this folder.
     this.#restoredWhole =
       restored.whole && restored.knownAsOfWallMs !== undefined && gaps !== undefined;
@@ -253,6 +264,12 @@ export class Revocations {
         source,
         message: `not all of ${source} is in the list: it is full (maxEntries), or rules name too many different sets of claims`,
         sinceMs: Math.round(at.wall),
+      });
+    const { forgottenUntilMs } = this.list.state;
+    if (forgottenUntilMs > Date.now())
+      doubts.push({
+        code: 'clock',
+        message: `revocations that end as late as ${new Date(forgottenUntilMs).toISOString()} were forgotten: the clock was ahead then, or is behind now. Tokens that end before that count as expired`,
       });
     return doubts;
   }

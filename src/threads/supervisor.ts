@@ -124,18 +124,23 @@ export class Supervisor {
    * Asks every thread. Resolves with the answers when each has answered or is gone: one that replaces it starts with what holds by then.
    * A thread that does not answer in time is taken for dead.
    * @param among `started`: also those that are not ready yet; they are asked before they are told to listen
+   * @param onAnswer called with each answer as it comes
    */
   async askAll<Name extends QuestionName>(
     name: Name,
     ask: Questions[Name]['ask'],
     among: 'started' | 'serving',
+    onAnswer?: (answer: Questions[Name]['answer']) => void,
   ): Promise<Questions[Name]['answer'][]> {
     const { answerMs, readyMs } = this.#timings;
     const threads = [...(among === 'started' ? this.#threads : this.#serving)];
     const answers = await Promise.allSettled(
-      threads.map((thread) =>
-        thread.ask(name, ask, this.#serving.has(thread) ? answerMs : readyMs + answerMs),
-      ),
+      threads.map(async (thread) => {
+        const withinMs = this.#serving.has(thread) ? answerMs : readyMs + answerMs;
+        const answer = await thread.ask(name, ask, withinMs);
+        onAnswer?.(answer);
+        return answer;
+      }),
     );
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   }

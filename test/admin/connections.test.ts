@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import forge from 'node-forge';
+import { issueCertificate, type IssuedCertificate } from '../../src/tls/certificate.ts';
 import { until } from '../support/until.ts';
-import { exchange, startApi, TOKEN } from './stage.ts';
+import { exchange, send, startApi, TOKEN } from './stage.ts';
 
 /** More than the listener takes. */
 const CONNECTIONS = 140;
@@ -22,6 +24,52 @@ async function holding(t: TestContext, port: number, text: string): Promise<void
     await pause(2);
   }
 }
+
+/** A certificate like this one, of the same authority, without a subject. */
+function withoutSubject({ cert }: IssuedCertificate, authority: IssuedCertificate): string {
+  const made = forge.pki.certificateFromPem(cert);
+  made.setSubject([]);
+  made.sign(forge.pki.privateKeyFromPem(authority.key), forge.md.sha256.create());
+  return forge.pki.certificateToPem(made);
+}
+
+it('a client certificate with a subject that is missing or endless is named all the same', async (t) => {
+  const dates = { notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 6e5) };
+  const authority = await issueCertificate({
+    ...dates,
+    commonName: 'authority',
+    purpose: 'authority',
+  });
+  const order = { ...dates, issuer: authority };
+  const server = await issueCertificate({
+    ...order,
+    commonName: 'localhost',
+    purpose: 'server',
+    hosts: ['localhost'],
+  });
+  const long = await issueCertificate({
+    ...order,
+    commonName: 'x'.repeat(10_000),
+    purpose: 'client',
+  });
+  const nameless = { ...long, cert: withoutSubject(long, authority) };
+  const { port, operations } = await startApi(t, {
+    tls: { cert: server.cert, key: server.key, clientCa: [authority.cert] },
+  });
+  for (const [{ cert, key }, name] of [
+    [long, /^CN=x{252}…$/],
+    [nameless, /^certificate [0-9A-F]+$/],
+  ] as const) {
+    operations.requests.length = 0;
+    const { status } = await send(`https://localhost:${port}/revocations`, {
+      method: 'POST',
+      json: { subject: name.source },
+      tls: { ca: authority.cert, cert, key },
+    });
+    assert.equal(status, 201);
+    assert.match(operations.requests[0]?.by.name ?? '', name);
+  }
+});
 
 describe('nobody without the token keeps the operator out', () => {
   it('by a GET that holds its body back', async (t) => {

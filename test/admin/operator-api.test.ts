@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import { connect } from 'node:net';
+import { connect, Server } from 'node:net';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { createOperatorApi } from '../../src/admin/operator-api.ts';
@@ -10,6 +10,7 @@ import { ApiRefusal } from '../../src/errors.ts';
 import { loadKeyStore } from '../../src/tls/key-store.ts';
 import { ROOT } from '../support/checkout.ts';
 import { recordedLog } from '../support/recorded-log.ts';
+import { until } from '../support/until.ts';
 import { fakeOperations } from './fake-operations.ts';
 import { exchange, send, startApi, TOKEN } from './stage.ts';
 
@@ -309,6 +310,7 @@ describe('what holds it up', () => {
 
     // A rolling restart: the new gateway waits until the old one has let go.
     const log = recordedLog();
+    const attempts = t.mock.method(Server.prototype, 'listen').mock;
     const next = createOperatorApi({ ...options, waitForAddress: true }, fakeOperations(), log);
     const listening = next.listen();
     t.after(() => next.close(0));
@@ -317,6 +319,9 @@ describe('what holds it up', () => {
     await given.close();
     await abandoned;
     assert.equal((await call('/status')).status, 200);
+    await until(() => attempts.callCount() >= 5, 'it has tried some times');
+    const waiting = attempts.calls.at(-1)?.this as Server;
+    assert.ok(waiting.listenerCount('listening') <= 2, 'attempts leave nothing behind');
     await api.close();
     assert.equal((await listening).port, port);
     assert.equal((await call('/status')).status, 200);

@@ -247,6 +247,25 @@ describe('V4, all agree after healing', () => {
     assert.deepEqual(failed([...good(), ...unsure, say('b', 'denied'), say('c', 'ok')]), []);
     assert.deepEqual(failed([...good(), ...unsure, say('b', 'ok'), say('c', 'ok')]), ['V4', 'V4']);
   });
+  it('asks nobody for what became visible only after the look, and everybody for what was before', () => {
+    const outcome = (visibleAt: number): string[] =>
+      failed([
+        ...good(),
+        { type: 'issued', at: 0, token: 't3', expiresAt: HOUR },
+        {
+          type: 'revoke',
+          channel: 'service',
+          token: 't3',
+          tStart: 100,
+          tEnd: 200,
+          result: 'ok',
+        },
+        { type: 'visible', at: visibleAt, token: 't3', medium: 'broker' },
+        ...['a', 'b', 'c'].map((gateway) => request(gateway, 't3', 6_000, 'ok', 'probe')),
+      ]);
+    assert.deepEqual(outcome(9_000), []);
+    assert.ok(outcome(2_000).includes('V4'));
+  });
   it('fails when nobody looked, or nothing was healed', () => {
     const unseen = good().filter(
       (entry) => !(entry.type === 'request' && entry.client === 'probe'),

@@ -213,4 +213,17 @@ describe('the executable', () => {
       stdout: 'Generating sources... [ERROR]\n\nBUILD FAILED\n',
     });
   });
+
+  it('that can say nothing to anybody ends with 1, and without a stack', async () => {
+    const script = fileURLToPath(new URL('../../src/cli/micro-gw.ts', import.meta.url));
+    const run = (command: string) =>
+      promisify(execFile)('sh', ['-c', command, process.execPath, script]);
+    await assert.rejects(run('exec "$0" "$1" help > /dev/full'), {
+      code: 1,
+      stderr: 'micro-gw: standard output cannot be written: ENOSPC\n',
+    });
+    // The reader is gone before the command begins.
+    const { stderr } = await run('{ sleep 0.2; "$0" "$1" help; } | true');
+    assert.equal(stderr, '');
+  });
 });

@@ -129,6 +129,8 @@ describe('micro-gw revoke', () => {
       [['revoke', '--subject', 'x', '--issued-before', 'yesterday'], /issuedBefore: .*RFC 3339/],
       [['revoke', '--issuer', 'x'], /\(missing_value\): issuedBefore: /],
       [['revoke', '--nonsense'], /Unknown option '--nonsense'/],
+      [['revoke', '--subject', 'kim', '--subject', 'lee'], /--subject is given twice/],
+      [['revoke', '--token', `Bearer ${JWT}`], /\(invalid_value\): token: /],
     ] as const) {
       const { code, out, err } = await micro(words);
       assert.deepEqual([code, out], [1, ''], words.join(' '));
@@ -137,6 +139,10 @@ describe('micro-gw revoke', () => {
     assert.equal(operations.requests.length, 0);
     const large = await micro(['revoke', '-t', '-'], 'x'.repeat(70_000));
     assert.match(large.err, /more than 64 KiB/);
+    const two = await micro(['revoke', '-t', '-'], 'first\nsecond\n');
+    assert.deepEqual([two.code, two.out], [1, '']);
+    assert.match(two.err, /more than one line/);
+    assert.equal(operations.requests.length, 0);
   });
 });
 
@@ -144,6 +150,8 @@ describe('micro-gw revocations', () => {
   it('lists, shows and lifts', async (t) => {
     const { micro, operations } = await stage(t);
     assert.equal((await micro(['revocations'])).out, 'Nothing is revoked.\n');
+    const none = await micro(['revocations', '--source', 'nobody']);
+    assert.equal(none.out, 'Nothing of this kind or source is revoked.\n');
     await micro(['revoke', '--subject', 'kim\u001b[31m', '--issuer', 'i', '--reason', 'left']);
     await micro(['revoke', '-t', 'abc']);
     const [rule = ''] = [...operations.records.keys()].filter((id) => id.startsWith('r-'));

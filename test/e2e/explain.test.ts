@@ -84,6 +84,34 @@ test('explain says why each token would pass or not, and never shows one', async
   assert.equal(stale['reason'], 'stale');
   assert.equal(stale['source'], 'persistent');
   assert.equal((await explain(listed))['reason'], 'token_revoked');
+  assert.deepEqual([stale['verdict'], stale['status']], ['refuse', 503]);
   const status = await gateway.microGw('status');
   assert.match(status.output, /persistent/);
+});
+
+test('explain says that a good token passes in doubt, where that is the policy', async (t) => {
+  const hub = await startHttpServer((_, response) => {
+    response.writeHead(500);
+    response.end();
+  });
+  owned(t, () => hub.close());
+  const gateway = await startGateway(t, {
+    artifact,
+    issuers: [issuer],
+    config: `[tokenRevocationConfig]
+        whenUnknown = "allow"
+      [tokenRevocationConfig.persistent]
+        enablePersistentStorageRetrieval = true
+        type = "default"
+        endpointURL = "${hub.url}/internal/data/v1"
+        username = "admin"
+        password = "admin"`,
+  });
+  const token = issuer.token();
+  assert.equal((await gateway.call(token)).status, 200);
+  const { json } = await gateway.operator('POST', '/revocations/explain', { token });
+  assert.deepEqual(
+    [json['verdict'], json['reason'], json['status']],
+    ['pass', 'revocations_unknown', undefined],
+  );
 });

@@ -308,6 +308,19 @@ describe('freshness', () => {
     await second.close();
   });
 
+  it('a clock that is behind what was forgotten is a reason to be told: tokens count as expired', async () => {
+    const store = puppet('store', 'list');
+    const { revocations } = follow([store]);
+    store.sink().complete();
+    assert.deepEqual(revocations.doubts(), []);
+    revocations.list.state.forgottenUntilMs = Date.now() + 3_600_000;
+    assert.deepEqual(
+      revocations.doubts().map(({ code }) => code),
+      ['clock'],
+    );
+    await revocations.close();
+  });
+
   it('a list that is full stays stale until a reading finds room', async () => {
     const store = puppet('store', 'list');
     const { revocations } = follow([store], 'deny', { maxEntries: 1 });

@@ -10,7 +10,7 @@ import { temporaryFolder } from './journal/stage.ts';
 import { POLICY } from './stage.ts';
 
 /** A gateway whose operator is the only one who revokes. */
-async function started(folder: string) {
+async function started(t: TestContext, folder: string) {
   const log = recordedLog();
   const journal = await openJournal({ folder, log });
   const revocations = new Revocations({
@@ -33,12 +33,13 @@ async function started(folder: string) {
     await revocations.close();
     await journal.close();
   };
+  t.after(close);
   return { revocations, journal, close };
 }
 
 async function revokedAndEnded(t: TestContext): Promise<string> {
   const folder = temporaryFolder(t);
-  const { revocations, close } = await started(folder);
+  const { revocations, close } = await started(t, folder);
   assert.equal(revocations.ready, true, 'nothing was ever revoked');
   revocations.list.addToken({ keys: ['idead'], endsAtMs: Date.now() + 3_600_000 }, 'operator');
   await revocations.list.durable();
@@ -49,7 +50,7 @@ async function revokedAndEnded(t: TestContext): Promise<string> {
 test('without a required source, what a damaged journal held is said by nobody: closed until the next start', async (t) => {
   const folder = await revokedAndEnded(t);
   rmSync(join(folder, 'secret'));
-  const damaged = await started(folder);
+  const damaged = await started(t, folder);
   assert.equal(damaged.revocations.reader.knowledge(), 'never');
   assert.equal(damaged.revocations.ready, false);
   assert.deepEqual(
@@ -60,13 +61,13 @@ test('without a required source, what a damaged journal held is said by nobody: 
   assert.equal(damaged.revocations.ready, false, 'what was lost is lost all the same');
   await damaged.close();
 
-  const again = await started(folder);
+  const again = await started(t, folder);
   assert.equal(again.revocations.ready, true);
   await again.close();
 });
 
 test('without a required source, a whole journal is all that there is to know', async (t) => {
-  const again = await started(await revokedAndEnded(t));
+  const again = await started(t, await revokedAndEnded(t));
   assert.equal(again.revocations.reader.knowledge(), 'fresh');
   assert.equal(
     again.revocations.reader.revokedBy({ keys: ['idead'], expiresAtMs: Date.now() }),

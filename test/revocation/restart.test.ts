@@ -28,13 +28,22 @@ function topic(): Topic {
   return source;
 }
 
-/** One run of a gateway on this folder, whose only source is a topic that stands, `gapless` or not. */
-async function run(folder: string, gapless: boolean) {
+/** One run of a gateway on this folder, whose only source is a topic that stands, `gapless` or not, or which has a store beside it. */
+async function run(folder: string, gapless: boolean, withStore = false) {
   const log = recordedLog();
   const journal = await openJournal({ folder, log });
   const source = topic();
+  const store = { ...topic(), name: 'store', kind: 'list' as const };
+  const followed = (source: RevocationSource, tellsOf: readonly string[]) => ({
+    source,
+    policy: POLICY,
+    required: true,
+    tellsOf,
+  });
   const revocations = new Revocations({
-    sources: [{ source, policy: POLICY, required: true, tellsOf: [] }],
+    sources: withStore
+      ? [followed(source, ['store']), followed(store, [])]
+      : [followed(source, [])],
     whenUnknown: 'deny',
     whenStale: 'deny',
     maxStalenessMs: 60_000,
@@ -75,6 +84,14 @@ describe('a gap', () => {
     const second = await run(folder, true);
     assert.equal(second.revocations.inGap('topic'), true);
     assert.equal(second.revocations.ready, false);
+    await second.end();
+  });
+
+  it('is closed by a store that the topic has beside it from now on', async (t) => {
+    const folder = await folderOf(t);
+    await (await run(folder, false)).end();
+    const second = await run(folder, false, true);
+    assert.equal(second.revocations.inGap('topic'), false);
     await second.end();
   });
 

@@ -27,6 +27,9 @@ export async function publish(
   ...messages: readonly TopicMessage[]
 ): Promise<readonly TopicMessage[]> {
   const connection = await connect({ hostname: '127.0.0.1', port, vhost, username, password });
+  // A broker that goes away: the channel's answers, or their absence, say so.
+  const lost = new Promise<never>((_resolve, reject) => connection.once('error', reject));
+  lost.catch(() => undefined);
   try {
     const channel = await connection.createConfirmChannel();
     const unrouted: TopicMessage[] = [];
@@ -47,10 +50,10 @@ export async function publish(
           headers: { ...(properties?.headers as object), 'x-test-index': index },
         },
       );
-    await Promise.race([channel.waitForConfirms(), failed]);
+    await Promise.race([channel.waitForConfirms(), failed, lost]);
     return unrouted;
   } finally {
-    await connection.close();
+    await connection.close().catch(() => undefined);
   }
 }
 

@@ -44,6 +44,11 @@ const filter: ExtensionFilter = {
       case 'exit':
         process.exit(9);
         break;
+      case 'busy': {
+        const end = Date.now() + 5_000;
+        while (Date.now() < end);
+        break;
+      }
       case 'thread':
         return { status: 200, body: String(threadId) };
       default:
@@ -312,6 +317,24 @@ test('log lines of several threads are whole, at DEBUG and under load', async (t
   assert.equal(ended.length, answered);
 });
 
+test('who waits for all threads is told in time which did not confirm', async (t) => {
+  const gateway = await gatewayOf(t, {});
+  const busy = send(gateway.http + OPEN, { headers: { 'x-order': 'busy' } });
+  const wait = { subject: 'kim', wait: 'threads', timeoutMs: 500 };
+  await until(
+    async () => {
+      const { status, json } = await gateway.operator('POST', '/revocations', wait);
+      if (status !== 202) return false;
+      assert.deepEqual(json['confirmedThreads'], { confirmed: 1, of: 2 });
+      return true;
+    },
+    'an answer while a thread is busy',
+    4_000,
+  );
+  await busy;
+  assert.equal((await gateway.operator('POST', '/revocations', wait)).status, 200);
+});
+
 describe('one gateway has its addresses', () => {
   const listensOn = (port: number): string[] => [
     `--listenerConfig.httpPort=${port}`,
@@ -352,6 +375,24 @@ describe('one gateway has its addresses', () => {
     const { program } = await launchGateway(t, { artifact, flags: [TWO, ...listensOn(port)] });
     assert.equal(await program.ended(), 1);
     assert.match(program.output(), /\(EADDRINUSE\)/);
+  });
+
+  test('one that cannot start as it is configured takes nothing, also with --takeover', async (t) => {
+    const home = await temporaryFolder(t);
+    const first = await gatewayOf(t, { home });
+    for (const flag of [
+      '--operatorConfig.keyStorePath=/no/such.p12',
+      '--operatorConfig.tokenPath=/tmp',
+      '--jwtTokenConfig.0.certificatePath=/no/such.pem',
+    ]) {
+      const flags = [TWO, '--takeover', '--listenerConfig.httpPort=0', flag];
+      const { program } = await launchGateway(t, { artifact, home, flags });
+      assert.equal(await program.ended(), 1);
+      assert.match(program.output(), new RegExp(`^gateway: ${flag.split('=')[0]}: .*\\[ERR_`, 'm'));
+    }
+    const made = await first.operator('POST', '/revocations', { subject: 'kim' });
+    assert.equal(made.status, 201, JSON.stringify(made.json));
+    assert.doesNotMatch(first.program.output(), /Another gateway takes over/);
   });
 
   test('a port that another program has is refused also with --takeover', async (t) => {

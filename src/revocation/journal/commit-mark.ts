@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { readBounded, type StateFolder, writeFully } from './state-folder.ts';
 
-const FILE = 'committed';
+export const COMMITTED = 'committed';
 const MAGIC = 0x4b_52_41_4d;
 const PLACE_BYTES = 32;
 const FILE_BYTES = 2 * PLACE_BYTES;
@@ -30,7 +30,7 @@ export class CommitMark {
 
   /** What the file says; undefined when it says nothing that can be trusted. */
   static async read(folder: StateFolder): Promise<Committed | undefined> {
-    const bytes = await readBounded(folder.file(FILE), FILE_BYTES);
+    const bytes = await readBounded(folder.file(COMMITTED), FILE_BYTES);
     if (bytes === undefined) return undefined;
     let latest: Committed | undefined;
     for (const at of [0, PLACE_BYTES]) {
@@ -54,8 +54,8 @@ export class CommitMark {
     place.writeUInt32LE(crc32(place.subarray(0, PLACE_BYTES - 4)), PLACE_BYTES - 4);
     if (this.#file === undefined) {
       // Both places at once, on the disk, before the first commit relies on them.
-      await this.#folder.write(FILE, Buffer.concat([place, place]));
-      this.#file = await open(this.#folder.file(FILE), 'r+');
+      await this.#folder.write(COMMITTED, Buffer.concat([place, place]));
+      this.#file = await open(this.#folder.file(COMMITTED), 'r+');
       return;
     }
     this.#writes++;

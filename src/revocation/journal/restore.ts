@@ -1,4 +1,4 @@
-import { CommitMark, type Committed } from './commit-mark.ts';
+import { CommitMark, COMMITTED, type Committed } from './commit-mark.ts';
 import {
   type Damage,
   HEADER_BYTES,
@@ -108,7 +108,9 @@ class ChainReading {
       .map(segmentNumber)
       .filter((number) => number !== undefined)
       .sort((a, b) => a - b);
-    this.#mark = await CommitMark.read(this.#folder);
+    const mark = await this.#opened(COMMITTED, CommitMark.read(this.#folder));
+    if (mark !== undefined && 'kind' in mark) this.#damage.push(mark);
+    else this.#mark = mark;
   }
 
   /** Reads the snapshot. @returns the number of the segment to go on with */

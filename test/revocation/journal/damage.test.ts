@@ -208,6 +208,17 @@ test('without the file that tells what was acknowledged, a torn end counts as da
   await isSaidAndHealed(folder, /nothing tells if that was acknowledged/);
 });
 
+test('a file that cannot be read is damage and no reason not to start', async (t) => {
+  for (const name of ['committed', 'snapshot', ...SEGMENTS]) {
+    const folder = filledFolder(t);
+    rmSync(join(folder, name));
+    mkdirSync(join(folder, name));
+    await using opened = await open(folder);
+    assert.equal(opened.restored.whole, false, name);
+    assert.match(opened.restored.damage.join('\n'), new RegExp(`${name} cannot be read`));
+  }
+});
+
 test('files that are missing are missed', async (t) => {
   const filled = filledFolder(t);
   for (const [name, tokens] of [

@@ -1,0 +1,178 @@
+/**
+ * How long after it was published a revocation is enforced on every data-plane thread, next to how long a bare amqplib consumer takes to be
+ * called with it: same broker, queue, prefetch, rate and load, in alternating rounds of one run.
+ */
+import { fork, type ChildProcess } from 'node:child_process';
+import { join } from 'node:path';
+import { startRabbitmq } from '../test/support/rabbitmq.ts';
+import { ensurePackages } from '../tools/debian.ts';
+import { inTemporaryFolder } from './control-thread.ts';
+import {
+  messagesOf,
+  quantile,
+  SUBJECTS,
+  type Received,
+  type Round,
+  type Subject,
+} from './enforcement.ts';
+import { median } from './revocation-probe.ts';
+
+const MOMENTS: Readonly<Record<Subject, string>> = {
+  Portcullis: 'denied on every data-plane thread',
+  amqplib: 'bare amqplib consumer is called',
+};
+const PER_SECOND = 200;
+const LONGEST_WARM_UP_SECONDS = 8;
+/** Short ones, so that what else happens on the machine hits both sides. */
+const ROUND_SECONDS = 1;
+
+interface Load {
+  readonly othersPerSecond: number;
+  readonly workUs: number;
+}
+
+const LOADS = {
+  idle: { othersPerSecond: 0, workUs: 0 },
+  loaded: { othersPerSecond: 2_000, workUs: 100 },
+} as const satisfies Record<string, Load>;
+
+class Child {
+  readonly #process: ChildProcess;
+  readonly #next: () => Promise<unknown>;
+
+  constructor(file: URL, ...args: readonly string[]) {
+    this.#process = fork(file, args, {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    this.#next = messagesOf(this.#process);
+  }
+
+  async next(): Promise<unknown> {
+    return await this.#next();
+  }
+
+  send(message: Round | 'close'): void {
+    this.#process.send(message);
+  }
+
+  async close(): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const ended = new Promise((resolve) => this.#process.once('exit', resolve));
+    if (this.#process.connected) this.send('close');
+    const late = setTimeout(() => this.#process.kill('SIGKILL'), 10_000);
+    await ended;
+    clearTimeout(late);
+  }
+}
+
+/** Milliseconds from published to received by all, and between two looks of a thread. */
+interface Outcome {
+  readonly tookMs: readonly number[];
+  readonly pauses: Received['pauses'];
+}
+
+async function run(round: Round, publisher: Child, receiver: Child): Promise<Outcome> {
+  receiver.send(round);
+  await receiver.next();
+  publisher.send(round);
+  const published = (await publisher.next()) as readonly number[];
+  const { seen, pauses } = (await receiver.next()) as Received;
+  const tookMs = published.map(
+    (moment, index) => Math.max(...seen.map((moments) => moments[index] ?? Number.NaN)) - moment,
+  );
+  const lost = tookMs.filter((took) => !Number.isFinite(took)).length;
+  if (lost > 0)
+    throw new Error(`${lost} revocations were not received by ${round.subject} in time`);
+  return { tookMs, pauses };
+}
+
+/** @returns a table in Markdown */
+export async function publishToEnforced(rounds: number): Promise<string> {
+  ensurePackages(['rabbitmq-server']);
+  process.stderr.write('publish to enforced: starting RabbitMQ\n');
+  const broker = await startRabbitmq();
+  const children: Child[] = [];
+  const start = (...args: ConstructorParameters<typeof Child>): Child => {
+    const child = new Child(...args);
+    children.push(child);
+    return child;
+  };
+  const close = async (): Promise<void> => {
+    await Promise.all(children.map((child) => child.close()));
+    await broker.stop();
+  };
+  return await inTemporaryFolder(async (folder) => {
+    try {
+      const port = String(broker.port);
+      const publisher = start(new URL('enforcement-publisher.ts', import.meta.url), port);
+      await publisher.next();
+      const receivers = new Map<Subject, Child>();
+      for (const subject of SUBJECTS) {
+        const receiver = start(
+          new URL('enforcement-receiver.ts', import.meta.url),
+          subject,
+          port,
+          join(folder, subject),
+        );
+        await receiver.next();
+        receivers.set(subject, receiver);
+      }
+      let number = 0;
+      const measure = async (load: Load, subject: Subject, seconds: number): Promise<Outcome> => {
+        const receiver = receivers.get(subject);
+        if (receiver === undefined) throw new Error(`nobody receives as ${subject}`);
+        const count = PER_SECOND * seconds;
+        const round = { subject, number: ++number, count, perSecond: PER_SECOND, ...load };
+        return await run(round, publisher, receiver);
+      };
+      const warmUp = Math.min(rounds, LONGEST_WARM_UP_SECONDS);
+      for (const subject of SUBJECTS) await measure(LOADS.loaded, subject, warmUp);
+      const rows: string[] = [];
+      for (const [name, load] of Object.entries(LOADS)) {
+        process.stderr.write(`publish to enforced: ${rounds} rounds, ${name}\n`);
+        const outcomes = new Map<Subject, Outcome[]>(SUBJECTS.map((subject) => [subject, []]));
+        for (let round = 1; round <= rounds; round++)
+          for (const subject of SUBJECTS)
+            outcomes.get(subject)?.push(await measure(load, subject, ROUND_SECONDS));
+        rows.push(...rowsOf(name, outcomes));
+      }
+      return [
+        '| load | moment | messages | p50 ms | p99 ms | ratio | p99 of a round, median, ms | ratio | a thread looks every (p50, p99) ms |',
+        '|---|---|---|---|---|---|---|---|---|',
+        ...rows,
+      ].join('\n');
+    } finally {
+      await close();
+    }
+  });
+}
+
+function rowsOf(load: string, outcomes: ReadonlyMap<Subject, readonly Outcome[]>): string[] {
+  const figures = SUBJECTS.map((subject) => {
+    const of = outcomes.get(subject) ?? [];
+    const all = of.flatMap(({ tookMs }) => tookMs);
+    return {
+      subject,
+      messages: all.length,
+      p50: quantile(all, 0.5),
+      p99: quantile(all, 0.99),
+      roundP99: median(of.map(({ tookMs }) => quantile(tookMs, 0.99))),
+      looks: [0, 1].map((i) => median(of.map(({ pauses }) => pauses[i] ?? Number.NaN))),
+    };
+  });
+  const bare = figures.find(({ subject }) => subject === 'amqplib');
+  return figures.map(({ subject, messages, p50, p99, roundP99, looks }) => {
+    const cells = [
+      load,
+      MOMENTS[subject],
+      messages,
+      p50.toFixed(2),
+      p99.toFixed(2),
+      (p99 / (bare?.p99 ?? Number.NaN)).toFixed(2),
+      roundP99.toFixed(2),
+      (roundP99 / (bare?.roundP99 ?? Number.NaN)).toFixed(2),
+      looks.map((ms) => ms.toFixed(2)).join(', '),
+    ];
+    return `| ${cells.join(' | ')} |`;
+  });
+}

@@ -82,7 +82,8 @@ export function endpoints(operations: Operations, counts: CallCounts): Endpoints
           answer: async ({ query, id }) => {
             refuseQuery(query);
             const record = await operations.revocation(id);
-            if (record === undefined) throw notFound();
+            if (record === undefined)
+              throw new ApiRefusal('not_found', 'nothing that is revoked has this id');
             return { status: 200, body: recordView(record) };
           },
         },

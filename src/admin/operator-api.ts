@@ -207,7 +207,7 @@ async function bind(
     if (outcome.code !== 'EADDRINUSE' || waiting === undefined || waiting.aborted)
       throw new OperatorError(
         'ERR_OPERATOR_LISTEN',
-        `cannot listen on ${host}:${port} for the operator: ${outcome.code ?? 'unknown reason'}`,
+        `cannot listen on ${host}:${port} for the operator: ${outcome.code ?? 'unknown reason'}. Free the address, or set operatorConfig.host and port`,
         { cause: outcome },
       );
     await pause(RETRY_MS, undefined, { signal: waiting }).catch(() => undefined);

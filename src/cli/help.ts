@@ -84,7 +84,7 @@ Options:
       --issuer <iss>                tokens of this issuer only; alone, with --issued-before: all of them
       --issued-before <time>        the cut-off: now, RFC 3339 or epoch milliseconds (default now)
       --ends-at <time>              when it may be forgotten (default: the longest token life later)
-      --reason <text>               why; kept and shown
+      --reason <text>               why; of a rule kept and shown, of a token in the gateway's log
       --wait                        wait until every data-plane thread has confirmed
       --timeout <time>              for so long, 500ms or 10s for instance (default 5s)
 ${WHERE}

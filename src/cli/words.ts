@@ -30,7 +30,9 @@ export function parse<T extends Options>(words: string[], options: T): Parsed<T>
     }
     return parsed;
   } catch (error) {
-    throw usage(error instanceof Error ? error.message : String(error), error);
+    // Of an unknown option Node goes on about positionals that begin with a dash, which no command has.
+    const message = error instanceof Error ? error.message : String(error);
+    throw usage(message.replace(/\. To specify a positional argument .*/s, ''), error);
   }
 }
 

@@ -150,7 +150,7 @@ export const REVOCATION_SCHEMA = {
         default: 20_000_000,
         min: 1_000,
         max: 100_000_000,
-        doc: `Most revoked tokens kept. What finds no room keeps the gateway stale; it is never half a list. About 19 bytes each, taken as they come. ${NOT_WSO2}`,
+        doc: `Most revoked tokens kept. What finds no room keeps the gateway stale; it is never half a list. What a topic without a store tells then is lost: that is a gap. About 19 bytes each, taken as they come. ${NOT_WSO2}`,
       },
       stateFolder: {
         kind: 'path',

@@ -100,10 +100,10 @@ function amqp(
     );
   }
   const { durableSubscription } = table;
-  if (durableSubscription !== undefined && !/^[\w.-]{1,128}$/.test(durableSubscription))
+  if (durableSubscription !== undefined && !/^[A-Za-z0-9][\w.-]{0,99}$/.test(durableSubscription))
     assembly.badValue(
       `${at}.durableSubscription`,
-      'must be 1 to 128 letters, digits, `.`, `_` or `-`',
+      'must be 1 to 100 letters, digits, `.`, `_` or `-`, a letter or digit first',
     );
   const topic = table.jmsConnectionTopic;
   return { ...core, type: 'amqp', url, topic, username, password, durableSubscription };

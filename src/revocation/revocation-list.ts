@@ -252,11 +252,12 @@ export class RevocationList implements RevocationTarget {
     yield* this.#rules.records();
   }
 
-  /** Said to every thread before an entry leaves: nobody can see it gone and not know yet. */
+  /**
+   * Said to every thread before an entry leaves: nobody can see it gone and not know yet. The next start need not know it: the journal still has
+   * the entry, or says itself what it left out. So a clock that was ahead is forgotten with the process that believed it.
+   */
   #forgetUntil(endMs: number): void {
-    if (endMs <= this.state.forgottenUntilMs) return;
-    this.state.forgottenUntilMs = endMs;
-    this.#options.journal?.forgottenUntil(endMs);
+    this.state.forgottenUntilMs = Math.max(this.state.forgottenUntilMs, endMs);
   }
 }
 

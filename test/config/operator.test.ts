@@ -57,5 +57,6 @@ test('a durable subscription has a name that a broker takes', () => {
     `[tokenRevocationConfig.realtime]\nenableRealtimeMessageRetrieval = true\ndurableSubscription = "${name}"\n`;
   const [source] = load(text('gw-1')).config.revocation.sources;
   assert.equal(source?.type === 'amqp' && source.durableSubscription, 'gw-1');
-  assert.match(problemOf(text('a b')), /BAD_VALUE 3 /);
+  for (const name of ['a b', '-gw', 'x'.repeat(101)])
+    assert.match(problemOf(text(name)), /BAD_VALUE 3 /, name);
 });

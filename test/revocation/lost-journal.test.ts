@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { systemClock, type Clock } from '../../src/revocation/clock.ts';
 import { openJournal } from '../../src/revocation/journal/journal.ts';
 import { Revocations } from '../../src/revocation/revocations.ts';
 import { recordedLog } from '../support/recorded-log.ts';
@@ -10,7 +11,7 @@ import { temporaryFolder } from './journal/stage.ts';
 import { POLICY } from './stage.ts';
 
 /** A gateway whose operator is the only one who revokes. */
-async function started(t: TestContext, folder: string) {
+async function started(t: TestContext, folder: string, clock: Clock = systemClock) {
   const log = recordedLog();
   const journal = await openJournal({ folder, log });
   const revocations = new Revocations({
@@ -25,6 +26,7 @@ async function started(t: TestContext, folder: string) {
     secret: journal.secret,
     clockSkewMs: 5_000,
     journal,
+    clock,
     log,
   });
   await revocations.restore();
@@ -73,5 +75,26 @@ test('without a required source, a whole journal is all that there is to know', 
     again.revocations.reader.revokedBy({ keys: ['idead'], expiresAtMs: Date.now() }),
     'token',
   );
+  await again.close();
+});
+
+test('what a clock that was ahead had forgotten is known again by the next start, and no token counts as expired for it', async (t) => {
+  const folder = await revokedAndEnded(t);
+  const inThreeDays = (): number => Date.now() + 3 * 86_400_000;
+  const ahead = await started(t, folder, { latest: inThreeDays, earliest: inThreeDays });
+  ahead.revocations.list.sweep();
+  assert.equal(ahead.revocations.list.size, 0);
+  assert.ok(ahead.revocations.reader.now() > Date.now() + 3_000_000);
+  assert.deepEqual(
+    ahead.revocations.doubts().map(({ code }) => code),
+    ['clock'],
+  );
+  await ahead.close();
+
+  const again = await started(t, folder);
+  assert.ok(again.revocations.reader.now() <= Date.now());
+  const dead = { keys: ['idead'], expiresAtMs: Date.now() };
+  assert.equal(again.revocations.reader.revokedBy(dead), 'token');
+  assert.deepEqual(again.revocations.doubts(), []);
   await again.close();
 });

@@ -42,7 +42,9 @@ export class FolderLock {
       } else if (performance.now() >= deadline)
         throw new OperatorError(
           'ERR_STATE_FOLDER',
-          `another gateway is using this state folder${waitMs > 0 ? ` and did not let go of it within ${waitMs} ms` : ''}`,
+          waitMs > 0
+            ? `another gateway is using this state folder and did not let go of it within ${waitMs} ms`
+            : 'another gateway is using this state folder. End it, give this one a folder of its own, or take over from it with --takeover',
           { file: folder },
         );
       await pause(Math.max(1, Math.min(POLL_MS, deadline - performance.now())));

@@ -199,12 +199,6 @@ export class Journal {
       this.#writeKnownAsOf();
   }
 
-  /** Keeps the latest end among what has left the list, epoch milliseconds. */
-  forgottenUntil(ms: number): void {
-    if (!this.#commits.append((frame) => frame.moment('forgottenUntil', ms), true))
-      this.#overflow();
-  }
-
   /**
    * Resolves once everything appended so far is on the disk. Rejects with {@link JournalTrouble} while the disk fails; what was appended is
    * tried again in the background all the same, and `onChange` tells when that worked.
@@ -302,7 +296,7 @@ export class Journal {
   #writeKnownAsOf(): void {
     const ms = this.#knownAsOfMs;
     if (this.incomplete || !this.#restored || ms <= this.#knownAsOfWritten.ms) return;
-    if (!this.#commits.append((frame) => frame.moment('knownAsOf', ms), true)) return;
+    if (!this.#commits.append((frame) => frame.knownAsOf(ms), true)) return;
     this.#knownAsOfWritten = { ms, at: performance.now() };
   }
 

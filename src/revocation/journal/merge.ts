@@ -253,9 +253,6 @@ class Merge {
       knownAsOf: (ms) => {
         this.#knownAsOfMs = Math.max(this.#knownAsOfMs, ms);
       },
-      forgottenUntil: (ms) => {
-        this.#forgottenUntilMs = Math.max(this.#forgottenUntilMs, ms);
-      },
     };
   }
 

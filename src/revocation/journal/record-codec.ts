@@ -7,7 +7,6 @@ const SOURCE = 2;
 const RULE = 3;
 const LIFT = 4;
 const KNOWN_AS_OF = 5;
-const FORGOTTEN_UNTIL = 6;
 
 /** Longest name of a source, in bytes of UTF-8; longer ones are cut. */
 const SOURCE_BYTES = 255;
@@ -111,10 +110,10 @@ export class Frame {
     return true;
   }
 
-  /** Adds a moment, epoch milliseconds; false when the frame is full. */
-  moment(kind: 'knownAsOf' | 'forgottenUntil', ms: number): boolean {
+  /** Adds up to when everything is in the records before, epoch milliseconds; false when the frame is full. */
+  knownAsOf(ms: number): boolean {
     if (this.capacity - this.#length < 9) return false;
-    this.#bytes[this.#length] = kind === 'knownAsOf' ? KNOWN_AS_OF : FORGOTTEN_UNTIL;
+    this.#bytes[this.#length] = KNOWN_AS_OF;
     this.#bytes.writeDoubleLE(ms, this.#length + 1);
     this.#length += 9;
     return true;
@@ -149,7 +148,6 @@ export interface RecordVisitor {
   rule?(record: RuleRecord): void;
   lift?(record: LiftRecord): void;
   knownAsOf?(ms: number): void;
-  forgottenUntil?(ms: number): void;
   /** The name of a source, under the number that tokens of this frame or snapshot give. */
   source?(number: number, name: string): void;
 }
@@ -187,10 +185,8 @@ export function readRecords(records: Buffer, visitor: RecordVisitor): boolean {
       const text = records.toString('utf8', at + 4, at + 4 + length);
       if (!readStory(text, kind, visitor)) return false;
       at += 4 + length;
-    } else if ((kind === KNOWN_AS_OF || kind === FORGOTTEN_UNTIL) && left >= 8) {
-      const ms = records.readDoubleLE(at);
-      if (kind === KNOWN_AS_OF) visitor.knownAsOf?.(ms);
-      else visitor.forgottenUntil?.(ms);
+    } else if (kind === KNOWN_AS_OF && left >= 8) {
+      visitor.knownAsOf?.(records.readDoubleLE(at));
       at += 8;
     } else return false;
   }

@@ -25,7 +25,7 @@ export interface JournalTarget {
   token(fingerprints: Uint32Array, at: number, endSeconds: number): void;
   rule(rule: Rule): void;
   lift(lift: Lift): void;
-  /** Latest end among what has left the list, epoch milliseconds. */
+  /** Latest end among what was left out of the files, epoch milliseconds. */
   forgottenUntil(ms: number): void;
 }
 
@@ -93,9 +93,6 @@ class ChainReading {
       knownAsOf: (ms) => {
         this.#knownAsOfMs = Math.max(this.#knownAsOfMs, ms);
       },
-      forgottenUntil: (ms) => {
-        this.#forgottenUntilMs = Math.max(this.#forgottenUntilMs, ms);
-      },
     };
   }
 
@@ -140,7 +137,7 @@ class ChainReading {
     }
     const { number, knownAsOfMs, forgottenUntilMs } = snapshot.header;
     this.#visitor.knownAsOf?.(knownAsOfMs);
-    this.#visitor.forgottenUntil?.(forgottenUntilMs);
+    this.#forgottenUntilMs = forgottenUntilMs;
     // Merged already; they only had not been removed yet.
     if (this.#damage.length === 0)
       for (const stale of this.#numbers.filter((each) => each < number))

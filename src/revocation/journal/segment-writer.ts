@@ -10,7 +10,7 @@ import {
 } from './format.ts';
 import type { Frame } from './record-codec.ts';
 import type { SegmentPart } from './segment-file.ts';
-import { type StateFolder, writeFully } from './state-folder.ts';
+import { MAKE_ANEW, type StateFolder, writeFully } from './state-folder.ts';
 import { Turns } from './turns.ts';
 
 /** The segment that is being written, or the folder around it, is not there any more. */
@@ -131,7 +131,7 @@ export class SegmentWriter {
       },
       this.#folder.identity,
     );
-    const file = await open(this.#folder.file(SEGMENT_TEMPORARY), 'w', 0o600);
+    const file = await open(this.#folder.file(SEGMENT_TEMPORARY), MAKE_ANEW, 0o600);
     try {
       await writeFully(file, [header], 0);
       await file.sync();

@@ -12,7 +12,7 @@ import {
 import { Frame, storyJson } from './record-codec.ts';
 import type { RuleBook } from './rule-book.ts';
 import { sealBlock } from './snapshot-file.ts';
-import { writeFully } from './state-folder.ts';
+import { MAKE_ANEW, writeFully } from './state-folder.ts';
 
 /** Blocks that are written together. */
 const BLOCKS = 16;
@@ -47,7 +47,7 @@ export class SnapshotWriter {
 
   /** @param number of the first segment that is not in it */
   static async create(path: string, number: number, identity: Identity): Promise<SnapshotWriter> {
-    return new SnapshotWriter(await open(path, 'w', 0o600), number, identity);
+    return new SnapshotWriter(await open(path, MAKE_ANEW, 0o600), number, identity);
   }
 
   get tokens(): number {

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes, randomUUID } from 'node:crypto';
+import { constants } from 'node:fs';
 import { type FileHandle, open, mkdir, opendir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { OperatorError } from '../../errors.ts';
@@ -15,6 +16,13 @@ const MOST_FILES = 100_000;
 /** So many damaged files are kept for somebody to look at. */
 const MOST_ASIDE = 16;
 const ASIDE = 'damaged-';
+/**
+ * How a file is made, or what is left of an attempt made anew. Never through a link: in a folder that others may write, one with a name that
+ * can be foreseen would have any file of this user overwritten.
+ */
+export const MAKE_ANEW =
+  // Windows, which has no such links by default, has no name for it.
+  constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | (constants.O_NOFOLLOW ?? 0);
 
 /** The folder with everything that outlives the process, held against other gateways, and whose it is. */
 export class StateFolder {
@@ -214,7 +222,7 @@ function without(buffers: readonly Uint8Array[], written: number): Uint8Array[] 
 
 async function writeWhole(folder: string, name: string, content: Uint8Array): Promise<void> {
   const temporary = join(folder, `${name}.tmp`);
-  const file = await open(temporary, 'w', 0o600);
+  const file = await open(temporary, MAKE_ANEW, 0o600);
   try {
     await writeFully(file, [content], 0);
     await file.sync();

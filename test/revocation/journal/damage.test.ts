@@ -342,6 +342,10 @@ test('random appends and a cut at any byte that was not acknowledged: everything
         const cutoffs = new Map<string, number>();
         let opened = await open(folder);
         let now = LATER_S;
+        // Before the first acknowledgement nothing tells what was acknowledged: then a torn end is said.
+        opened.journal.token(fingerprint(900), 0, now, 'broker', 1);
+        ends.set(fingerprintText(fingerprint(900), 0), now);
+        await opened.journal.durable();
         for (const { tokens, rule, merge, reopen } of steps) {
           for (const number of tokens) {
             now++;
@@ -362,7 +366,7 @@ test('random appends and a cut at any byte that was not acknowledged: everything
         const sizes = new Map(
           readdirSync(folder).map((name) => [name, statSync(join(folder, name)).size]),
         );
-        const committed = readFileSync(join(folder, 'committed'), { flag: 'a+' });
+        const committed = readFileSync(join(folder, 'committed'));
         for (const number of unacknowledged)
           opened.journal.token(fingerprint(number + 1000), 0, now, 'broker', 1);
         await opened.journal.close();

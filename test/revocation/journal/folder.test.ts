@@ -6,6 +6,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -64,6 +65,37 @@ test('a folder that cannot be one is refused with its path', async (t) => {
   const folder = temporaryFolder(t);
   writeFileSync(join(folder, 'lock'), 'something else');
   await assert.rejects(open(folder), refusedFolder);
+});
+
+test('nothing is written through a link that somebody put there', async (t) => {
+  const victim = join(temporaryFolder(t), 'victim');
+  writeFileSync(victim, 'precious');
+  for (const name of ['secret', 'installation']) {
+    const folder = temporaryFolder(t);
+    symlinkSync(victim, join(folder, `${name}.tmp`));
+    await assert.rejects(open(folder), refusedFolder);
+  }
+  const folder = temporaryFolder(t);
+  {
+    await using first = await open(folder);
+    await learn(first.journal, 0, 5);
+  }
+  const committed = join(folder, 'committed.tmp');
+  symlinkSync(victim, committed);
+  for (const name of ['segment', 'snapshot']) symlinkSync(victim, join(folder, `${name}.tmp`));
+  {
+    await using first = await open(folder);
+    await assert.rejects(learn(first.journal, 5, 6), JournalTrouble);
+  }
+  rmSync(committed);
+  {
+    await using second = await open(folder);
+    await learn(second.journal, 5, 10);
+    await second.journal.snapshot();
+  }
+  assert.equal(readFileSync(victim, 'utf8'), 'precious');
+  await using third = await open(folder);
+  assert.equal(third.memory.tokens.size, 10);
 });
 
 test('files that were never finished are removed at the start', async (t) => {

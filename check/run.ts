@@ -2,10 +2,12 @@
  * `npm run check:faults`: gateways, a real broker, store and token service, traffic and faults; then validators over what happened. Exits 1
  * when one fails, or when one of the seeded bugs is not caught. docs/faults.md says more.
  */
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { ensurePackages } from '../tools/debian.ts';
 import { startCluster } from './cluster.ts';
 import { FAULTS } from './faults.ts';
 import type { Channel } from './history.ts';
@@ -17,6 +19,8 @@ import { prove, type ProofOptions } from './prove.ts';
 import { faultTotals, findings, summary } from './report.ts';
 import { runRound, type Outcome } from './round.ts';
 import { startServers, type Servers } from './servers.ts';
+
+const ROOT = join(import.meta.dirname, '..');
 
 const HELP = `Usage: npm run check:faults -- [options]
 
@@ -107,6 +111,9 @@ async function main(argv: readonly string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  ensurePackages(['rabbitmq-server', 'etcd-server', 'etcd-client', 'faketime']);
+  console.log('Building');
+  execFileSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, stdio: 'inherit' });
   const scratch = mkdtempSync(join(tmpdir(), 'portcullis-check-'));
   // Everything that is started writes below it, so that nothing stays behind whatever ends this process.
   process.env['TMPDIR'] = scratch;

@@ -21,7 +21,8 @@ const reason = {
   type: 'string',
   pattern: String.raw`\S`,
   maxLength: 256,
-  description: 'Why. Kept and shown; no place for a token.',
+  description:
+    'Why; no place for a token. Of a rule or lift kept and shown, of a token in the log only.',
 } as const;
 const id = { type: 'string', pattern: '^[rlt]-[A-Za-z0-9_-]{16}$' } as const;
 const count = { type: 'integer', minimum: 0 } as const;

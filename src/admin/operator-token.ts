@@ -73,7 +73,11 @@ export async function readOperatorToken(path: string): Promise<Omit<OperatorToke
       await file.close();
     }
   } catch (cause) {
-    throw refusal(path, `the operator's token cannot be read: ${codeOf(cause)}`, cause);
+    throw refusal(
+      path,
+      `the operator's token, which the first start of the gateway makes, cannot be read: ${codeOf(cause)}`,
+      cause,
+    );
   }
   const warnings: string[] = [];
   if (process.platform !== 'win32') {

@@ -77,7 +77,10 @@ export async function callOperator<Body extends object>(
         maxBytes: MAX_ANSWER_BYTES,
       })
       .catch((cause: unknown) => {
-        throw unreachable(cause instanceof Error ? cause.message : String(cause), cause);
+        const message = cause instanceof Error ? cause.message : String(cause);
+        const closed = message.includes('ECONNREFUSED');
+        const hint = '. Start the gateway, or say with --operator-url where it listens';
+        throw unreachable(closed ? `${message}${hint}` : message, cause);
       });
     const answer = parsed(body);
     if (status >= 400) throw refused(status, answer);
@@ -101,10 +104,14 @@ function refused(status: number, answer: Readonly<Record<string, unknown>> | und
   const { code, message, field } = answer ?? {};
   if (typeof code !== 'string' || typeof message !== 'string')
     return unreachable(`answered ${status}, and not as a gateway's operator listener does`);
+  const hint =
+    code === 'unauthorized'
+      ? '. One with another MGW_HOME has another token: --operator-token-file names its file'
+      : '';
   const where = typeof field === 'string' ? `${visible(field)}: ` : '';
   return new OperatorError(
     'ERR_OPERATOR_REFUSED',
-    `the gateway refused (${visible(code)}): ${where}${visible(message)}`,
+    `the gateway refused (${visible(code)}): ${where}${visible(message)}${hint}`,
   );
 }
 

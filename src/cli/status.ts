@@ -28,9 +28,11 @@ function say(status: StatusView, io: Io): void {
     `${status.ready ? styled(io, 'bold green', 'Ready') : styled(io, 'bold red', 'NOT ready')}\n`,
   );
   for (const { code, message, source, since } of status.reasons) {
-    const more = [source, since === undefined ? undefined : `since ${since}`].filter(
-      (part) => part !== undefined,
-    );
+    const named = source !== undefined && message.startsWith(`${source} `);
+    const more = [
+      named ? undefined : source,
+      since === undefined ? undefined : `since ${since}`,
+    ].filter((part) => part !== undefined);
     const place = more.length === 0 ? '' : ` (${more.join(', ')})`;
     io.out(`  ${visible(`${code}: ${message}${place}`)}\n`);
   }

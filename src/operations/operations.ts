@@ -42,7 +42,7 @@ import { readinessOf, statusOf, type StatusParts } from './status.ts';
 /** What an operator's own revocations are listed under. */
 const OPERATOR = 'operator';
 const NOT_DURABLE =
-  'it acts in this gateway, but could not be written to the disk: a restart would forget it. Mend the state folder, or let the gateway that takes over become the only one, and send it again';
+  'it acts in this gateway, but could not be written to the disk: a restart would forget it. Mend the state folder (during a takeover: end this gateway), and send it again';
 
 /** What the operations are made of. */
 export interface OperationsParts extends StatusParts {

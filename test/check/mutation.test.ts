@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { MUTANTS } from '../../check/mutants.ts';
 import { mutate, replacementsFor } from '../../check/mutation.ts';
+
+const DIST = join(import.meta.dirname, '../../dist');
 
 const at = { file: 'a/b.js' };
 
@@ -38,5 +42,12 @@ describe('the seeded bugs', () => {
       assert.ok(caughtBy.length > 0 && !caughtBy.includes('V0') && !caughtBy.includes('V5'));
       assert.ok(faults.length > 0);
     }
+  });
+  it('find their texts in the compiled files, each once', () => {
+    for (const { name, replacements } of MUTANTS)
+      for (const replacement of replacements) {
+        const source = readFileSync(join(DIST, replacement.file), 'utf8');
+        assert.notEqual(mutate(source, replacement), source, name);
+      }
   });
 });

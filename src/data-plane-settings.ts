@@ -93,8 +93,13 @@ function readerOptions({ revocation, server, auth }: MgwConfig): DataPlaneSettin
     maxStalenessMs: revocation.maxStalenessMs,
     clockSkewMs: server.clockSkewMs,
     staleInGap: revocation.denyOnUnclosedGap,
-    consumerKeyClaims: auth.issuers.flatMap(({ consumerKeyClaim }) => consumerKeyClaim ?? []),
+    consumerKeyClaims: consumerKeyClaims(auth.issuers),
   };
+}
+
+/** Names of claims that hold a client id for any issuer, each once. */
+export function consumerKeyClaims(issuers: MgwConfig['auth']['issuers']): readonly string[] {
+  return [...new Set(issuers.flatMap(({ consumerKeyClaim }) => consumerKeyClaim ?? []))];
 }
 
 /** How the gateway's own calls are made. */

@@ -1,5 +1,6 @@
 import type { Artifact } from './artifact.ts';
 import type { MgwConfig, SourceConfig } from './config/config.ts';
+import { consumerKeyClaims } from './data-plane-settings.ts';
 import type { LogWriter } from './log-writer.ts';
 import type { HttpClient, HttpClientOptions } from './net/http-client.ts';
 import { Publishing } from './operations/publish.ts';
@@ -115,11 +116,6 @@ export async function openRevocations(
   await revocations.restore();
   closers.push(() => revocations.close());
   return { revocations, journal, publishing };
-}
-
-/** Names of claims that hold a client id for any issuer. */
-export function consumerKeyClaims(issuers: MgwConfig['auth']['issuers']): readonly string[] {
-  return [...new Set(issuers.flatMap(({ consumerKeyClaim }) => consumerKeyClaim ?? []))];
 }
 
 /** WSO2's topic tells of what is put into WSO2's store; nothing is known of how other sources belong together. */

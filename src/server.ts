@@ -6,6 +6,7 @@ import { IssuerKeyError } from './auth/issuer-certificate.ts';
 import { IssuerKeySets, type IssuerKeySetsOptions } from './auth/issuer-key-sets.ts';
 import type { IssuerConfig, MgwConfig } from './config/config.ts';
 import {
+  consumerKeyClaims,
   dataPlaneSettings,
   httpClientOptions,
   introspectionOptions,
@@ -15,7 +16,7 @@ import { OperatorError } from './errors.ts';
 import { type Bound, ListenError } from './gateway/options.ts';
 import type { LogWriter } from './log-writer.ts';
 import { createHttpClient, type HttpClient, type HttpClientOptions } from './net/http-client.ts';
-import { consumerKeyClaims, openRevocations } from './open-revocations.ts';
+import { openRevocations } from './open-revocations.ts';
 import type { ThreadsView } from './operations/status.ts';
 import { operatorCredentials, startOperator } from './operator.ts';
 import { type PlaceOf, withPlace } from './place.ts';

@@ -1,4 +1,4 @@
-import { rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Log } from './log.ts';
 import type { Journal } from './revocation/journal/journal.ts';
@@ -10,9 +10,10 @@ const LOOK_EVERY_MS = 250;
 /** Asks the gateway that has the state folder to let go of it. It goes on serving from what it has in memory. */
 export function requestHandover(folder: string): void {
   try {
-    writeFileSync(join(folder, REQUEST), '', { mode: 0o600 });
+    // Made, never opened: through a planted link another file would be emptied.
+    writeFileSync(join(folder, REQUEST), '', { mode: 0o600, flag: 'wx' });
   } catch {
-    // Without a folder nobody has it; what else is wrong with it is said when it is opened.
+    // Asked for already, or there is no folder; what else is wrong with it is said when it is opened.
   }
 }
 
@@ -20,15 +21,24 @@ export function requestHandover(folder: string): void {
  * Lets go of the journal when another gateway asks for it, so that both can serve until this one is told to end: what this one learns from
  * then on is written down by the other, which follows the same sources. Returns how to stop looking.
  */
-export function allowHandover(folder: string, journal: Journal, log: Log): () => void {
+export function allowHandover(
+  folder: string,
+  journal: Pick<Journal, 'close'>,
+  log: Log,
+): () => void {
   const file = join(folder, REQUEST);
   // Left by a gateway that asked and was never answered, or by this one, which has what it asked for.
   rmSync(file, { force: true });
   const timer = setInterval(() => {
-    if (statSync(file, { throwIfNoEntry: false }) === undefined) return;
+    // A disk that fails is the journal's to tell of; nothing here may end the gateway.
+    if (!existsSync(file)) return;
     clearInterval(timer);
     log.info('Journal', 'Another gateway takes over: the state folder is left to it');
-    void journal.close();
+    journal
+      .close()
+      .catch((error: unknown) =>
+        log.error('Journal', error instanceof Error ? error.message : 'the journal did not close'),
+      );
   }, LOOK_EVERY_MS);
   timer.unref();
   return () => clearInterval(timer);

@@ -24,7 +24,7 @@ export interface ExplainParts {
 }
 
 /** The token check's own words for its log, and what they mean for whoever asks. All others are about claims. */
-const REASONS: ReadonlyMap<string, VerdictReason> = new Map([
+export const REASONS: ReadonlyMap<string, VerdictReason> = new Map([
   ['opaque', 'not_a_jwt'],
   ['a JOSE object that is no signed JWT', 'not_a_jwt'],
   ['characters that no token has', 'not_a_jwt'],

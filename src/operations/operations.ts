@@ -30,7 +30,7 @@ import {
   type SourcePolicy,
 } from '../revocation/revocation.ts';
 import type { RuleEvent } from '../revocation/rule-event.ts';
-import { type Lift, nameOfRule, type Rule } from '../revocation/rule.ts';
+import { type Lift, nameOfRule } from '../revocation/rule.ts';
 import { shapeNames, shapeOf } from '../revocation/rule-shapes.ts';
 import type { TokenIdentity } from '../revocation/token-identity.ts';
 import { type Denier, explain } from './explain.ts';
@@ -229,7 +229,7 @@ export class GatewayOperations implements Operations {
     const published = await publishing.rule('revoke', rule);
     return {
       id: idOfRule(rule),
-      kind: kindOf(rule),
+      kind: ruleKindOf(rule),
       applied: APPLIED[result],
       endsAtMs: rule.endsAtMs,
       issuedBeforeMs: rule.issuedBeforeMs,
@@ -302,12 +302,6 @@ export class GatewayOperations implements Operations {
 }
 
 const APPLIED = { added: 'added', changed: 'extended', same: 'known' } as const;
-
-/** A rule is never a lift. */
-function kindOf(rule: Rule): Revoked['kind'] {
-  const kind = ruleKindOf(rule);
-  return kind === 'lift' ? 'claims' : kind;
-}
 
 function listFull(): ApiRefusal {
   return new ApiRefusal('list_full', 'the list is full: raise tokenRevocationConfig.maxEntries');

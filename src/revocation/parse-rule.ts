@@ -60,7 +60,10 @@ export type ParsedRule =
   | RefusedRule;
 
 /** The kind of a rule, by what it names. */
-export function ruleKindOf({ issuer, claims }: Pick<Rule, 'issuer' | 'claims'>): RuleKind {
+export function ruleKindOf({
+  issuer,
+  claims,
+}: Pick<Rule, 'issuer' | 'claims'>): Exclude<RuleKind, 'lift'> {
   const [first, ...more] = claims;
   if (first === undefined) return issuer === null ? 'claims' : 'issuer';
   if (more.length > 0) return 'claims';

@@ -52,7 +52,9 @@ test('ids are taken as their exact bytes, by the topic and the operator; what is
   const gateway = await startGateway(t, {
     artifact,
     issuers: [issuer],
-    config: `[tokenRevocationConfig.realtime]
+    config: `[server]
+      threads = 2
+    [tokenRevocationConfig.realtime]
       enableRealtimeMessageRetrieval = true
       jmsConnectionProviderUrl = "amqp://guest:guest@carbon/?brokerlist='tcp://127.0.0.1:${broker.port}'"`,
   });
@@ -137,7 +139,10 @@ test('a rule that is rejected is answered with 400 and the field that is to be m
 
 describe('a store with more than maxEntries', () => {
   const MAX = 1_000;
-  const limits = `[tokenRevocationConfig]
+  // Memory is what a thread takes, times the threads: not as many as this machine has cores.
+  const limits = `[server]
+      threads = 2
+    [tokenRevocationConfig]
       maxStaleness = "2s"
       maxEntries = ${MAX}`;
 

@@ -69,7 +69,6 @@ const { list } = control.revocations;
 const prints = randomPrints(LISTED);
 for (let at = 0; at < prints.length; at += WORDS)
   list.restoring.token(prints, at, Math.floor(Date.now() / 1000) + 86_400);
-list.restored();
 
 const over = new SharedArrayBuffer(4);
 const workerData: WatcherData = { list: list.shared, over };

@@ -23,6 +23,8 @@ const server = createServer((_request, response) => {
   const clear = token !== undefined && reader.check(token) === 'clear';
   response.writeHead(clear ? 200 : 503, { 'content-length': 2 }).end('ok');
 });
+// The client may leave a connection alone for as long as a round takes.
+server.keepAliveTimeout = 0;
 server.listen(0, '127.0.0.1', () => {
   parentPort?.postMessage((server.address() as AddressInfo).port);
 });

@@ -5,7 +5,7 @@
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promises';
+import { setTimeout as pause } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { RevocationSink, RevocationSource } from '../src/revocation/source.ts';
 import { inTemporaryFolder, openControlThread } from './control-thread.ts';
@@ -14,7 +14,7 @@ import type { Load } from './flood-client.ts';
 import { watchHolds } from './holds.ts';
 import { median } from './revocation-probe.ts';
 
-/** Added between two turns of the event loop: what a broker's socket brings at a time. */
+/** Added between two rests, as the adapters of stores do. */
 const PORTION = 100;
 const REQUESTS_PER_SECOND = 500;
 
@@ -35,7 +35,7 @@ class Flood implements RevocationSource {
     for (const end = this.#brought + count; this.#brought < end;) {
       for (let i = 0; i < PORTION; i++)
         this.#sink?.add({ token: `flood-${this.#brought++}`, ttl: 3_600 });
-      await nextTurn();
+      await this.#sink?.rest?.();
     }
     await this.#sink?.durable?.();
   }

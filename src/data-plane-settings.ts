@@ -5,7 +5,7 @@ import type { IntrospectionOptions } from './auth/introspection.ts';
 import type { KeySetReading } from './auth/remote-key-set.ts';
 import type { MgwConfig } from './config/config.ts';
 import type { SharedCalls } from './gateway/call-count.ts';
-import type { GatewayOptions, ListenerOptions } from './gateway/options.ts';
+import type { GatewayOptions, ListenAddress, ListenerOptions } from './gateway/options.ts';
 import type { HttpClientOptions } from './net/http-client.ts';
 import type { Api } from './openapi/route.ts';
 import type { ReaderOptions } from './revocation/reader.ts';
@@ -30,7 +30,14 @@ export interface DataPlaneSettings {
   readonly filterFrom: string | undefined;
   readonly gateway: Omit<
     GatewayOptions,
-    'apis' | 'authenticator' | 'ready' | 'revoked' | 'log' | 'filter' | 'counters'
+    | 'apis'
+    | 'authenticator'
+    | 'ready'
+    | 'revoked'
+    | 'revocationChanges'
+    | 'log'
+    | 'filter'
+    | 'counters'
   >;
   readonly issuers: readonly SharedIssuer[];
   readonly introspection: IntrospectionOptions | undefined;
@@ -87,6 +94,16 @@ export function dataPlaneSettings(config: MgwConfig, parts: DataPlaneParts): Dat
   };
 }
 
+/** Where requests are taken. */
+export function listenAddresses({ listeners }: MgwConfig): readonly ListenAddress[] {
+  const { host, tokenPort, httpPort, httpsPort } = listeners;
+  return [
+    { kind: 'token', host, port: tokenPort },
+    { kind: 'http', host, port: httpPort },
+    { kind: 'https', host, port: httpsPort },
+  ];
+}
+
 /** How a thread reads the revocation list. */
 function readerOptions({ revocation, server, auth }: MgwConfig): DataPlaneSettings['reader'] {
   return {
@@ -130,14 +147,12 @@ function gatewaySettings(
   { trust }: DataPlaneParts,
 ): DataPlaneSettings['gateway'] {
   const { listeners, limits, server, httpClients, keyManager, auth } = config;
-  const { host } = listeners;
   // One key for all threads: a client that comes back is served by any of them.
   const tls = { ...trust.listener, ticketKeys: randomBytes(TICKET_KEY_BYTES) };
-  const open: ListenerOptions[] = [
-    { kind: 'token', host, port: listeners.tokenPort, tls },
-    { kind: 'http', host, port: listeners.httpPort },
-    { kind: 'https', host, port: listeners.httpsPort, tls, http2: listeners.http2 },
-  ];
+  const open = listenAddresses(config).map(({ kind, ...address }): ListenerOptions => {
+    if (kind === 'http') return { kind, ...address };
+    return { kind, ...address, tls, ...(kind === 'https' ? { http2: listeners.http2 } : {}) };
+  });
   const { serverUrl, tokenContext } = keyManager;
   return {
     listeners: open,

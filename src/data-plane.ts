@@ -50,6 +50,7 @@ async function startDataPlane(data: DataPlaneData, link: ControlLink): Promise<D
     authenticator,
     ready: () => admits(revocations.knowledge(), settings.policy),
     revoked: (caller) => revocations.revokedBy(caller.identity) !== undefined,
+    revocationChanges: () => revocations.changes,
     log,
     filter,
     counters: data.counters,

@@ -83,7 +83,7 @@ export async function openRevocations(
   const publishing = new Publishing(publishers.filter((one) => one !== undefined));
   closers.push(() => publishing.close());
 
-  if (takeover) requestHandover(revocation.stateFolder);
+  const stopAsking = takeover ? requestHandover(revocation.stateFolder) : undefined;
   const journal = await withPlace(
     placeOf,
     () => 'tokenRevocationConfig.stateFolder',
@@ -94,7 +94,7 @@ export async function openRevocations(
         everything: () => revocations.list.everything(),
         ...(takeover ? { takeoverMs: TAKEOVER_MS } : {}),
       }),
-  );
+  ).finally(stopAsking);
   closers.push(() => journal.close());
   const stopLooking = allowHandover(revocation.stateFolder, journal, log);
   closers.push(() => Promise.resolve(stopLooking()));

@@ -10,6 +10,7 @@ import {
   dataPlaneSettings,
   httpClientOptions,
   introspectionOptions,
+  listenAddresses,
 } from './data-plane-settings.ts';
 import { DataPlanes } from './data-planes.ts';
 import { OperatorError } from './errors.ts';
@@ -77,6 +78,9 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const trusted = await Promise.all(
       config.auth.issuers.map((issuer, i) => issuerOptions(issuer, i, trust, placeOf)),
     );
+    const addresses = listenAddresses(config);
+    const claim = await withListenKey(placeOf, () => AddressClaim.of(addresses, { takeover, log }));
+    closers.push(() => Promise.resolve(claim.release()));
     const httpWith = clientFactory(config, trust, closers);
     const http = httpWith({});
     const opened = await openRevocations(
@@ -101,10 +105,6 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       trust,
       issuers,
     });
-    // Whatever is wrong with the configuration was found by now, and no address was taken from another gateway yet.
-    const addresses = settings.gateway.listeners;
-    const claim = await withListenKey(placeOf, () => AddressClaim.of(addresses, { takeover, log }));
-    closers.push(() => Promise.resolve(claim.release()));
     revocations.start();
     const planes = new DataPlanes({
       threads,

@@ -71,7 +71,7 @@ const STEPS: readonly Step[] = [
     name: 'unit',
     run: () =>
       tests(
-        'test/{*,{revocation,auth,config,openapi,project,gateway,tls,net,admin,operations,check}/**/*}.test.ts',
+        'test/{*,{revocation,auth,config,openapi,project,gateway,http1,tls,net,admin,operations,check}/**/*}.test.ts',
         2,
       ),
   },

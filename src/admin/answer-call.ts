@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { API_REFUSALS, ApiRefusal } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { AuditLog } from './audit-log.ts';
 import { discardBody, readJsonBody } from './body.ts';
 import { type Answer, type Endpoint, type Endpoints, type Method, notFound } from './endpoints.ts';
 import { isLoopback } from './hosts.ts';
-import type { AuditEntry, Operations, Operator } from './operations.ts';
+import type { Operator } from './operations.ts';
 import { ANSWER_FIELDS, refusalBody } from './refusal-answer.ts';
 
 const LOG_KEY = 'OperatorApi';
@@ -16,10 +17,10 @@ const ID = /^[rlt]-[A-Za-z0-9_-]{16}$/;
 /** What a call is answered with. */
 export interface Desk {
   readonly endpoints: Endpoints;
-  readonly operations: Operations;
   /** Counted up for each call. */
   readonly counts: Map<string, number>;
   readonly log: Log;
+  readonly audit: AuditLog;
   /** Values of `Host` that are let in. */
   readonly hosts: ReadonlySet<string>;
   /** Who calls; undefined: nobody that we know. */
@@ -157,32 +158,14 @@ function refusalOf(error: unknown, log: Log): ApiRefusal {
   return new ApiRefusal('internal_error', 'the call failed; the log says where');
 }
 
-/** One line and one entry for each call that changes something or is refused. */
+/** One line for each call that changes something or is refused. */
 function record(request: IncomingMessage, desk: Desk, trace: Trace, result: string): void {
   desk.counts.set(result, (desk.counts.get(result) ?? 0) + 1);
   if (result === 'done' && trace.action === undefined) return;
   const action = trace.action ?? `${request.method ?? ''} ${trace.path ?? '(no such path)'}`;
-  const entry: AuditEntry = {
-    atMs: Date.now(),
-    by: trace.by,
-    address: request.socket.remoteAddress ?? '',
-    action,
-    what: trace.what,
-    reason: trace.reason,
-    result,
-  };
-  const who = `${entry.by?.name ?? 'nobody known'} at ${entry.address}`;
-  const what = entry.what === '' ? '' : ` ${entry.what}`;
-  const why = entry.reason === undefined ? '' : ` (${entry.reason})`;
-  desk.log[result === 'done' ? 'info' : 'warn'](
-    LOG_KEY,
-    `${action}${what} by ${who}${why}: ${result}`,
-  );
-  try {
-    desk.operations.audit(entry);
-  } catch (error) {
-    desk.log.error(LOG_KEY, `the audit record failed: ${error instanceof Error ? error.name : ''}`);
-  }
+  const { by, what, reason } = trace;
+  const address = request.socket.remoteAddress ?? '';
+  desk.audit.call({ by, address, action, what, reason, result });
 }
 
 function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {

@@ -30,8 +30,6 @@ export interface Operations {
   readiness(): Readiness;
   /** One reading of every metric. */
   metrics(): MetricValues;
-  /** Called once for each call that changes something or is refused. Must not throw; what it keeps is its own affair. */
-  audit(entry: AuditEntry): void;
 }
 
 /** Who calls. */
@@ -216,18 +214,4 @@ export interface SourceStatus {
   readonly publishes: boolean;
   /** Why it is broken. */
   readonly trouble?: string;
-}
-
-export interface AuditEntry {
-  readonly atMs: number;
-  /** Absent where nobody could be made out. */
-  readonly by: Operator | undefined;
-  readonly address: string;
-  /** `revoke`, `lift`; for refused calls their method and the path as the OpenAPI document has it. */
-  readonly action: string;
-  /** Kind, ids and names of claims; never a value, never a token. */
-  readonly what: string;
-  readonly reason: string | undefined;
-  /** `done`, or the refusal's code. */
-  readonly result: string;
 }

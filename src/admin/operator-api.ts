@@ -14,12 +14,11 @@ import { limitConnections } from '../connection-limit.ts';
 import { ApiRefusal, OperatorError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { answerCall } from './answer-call.ts';
+import { AuditLog } from './audit-log.ts';
 import { endpoints } from './endpoints.ts';
 import { addressToBind, allowedHosts, isLoopback } from './hosts.ts';
 import type { Operations, Operator } from './operations.ts';
 import { refusalText } from './refusal-answer.ts';
-
-const LOG_KEY = 'OperatorApi';
 
 const MAX_CONNECTIONS = 128;
 /** Requests of one connection that wait for their answers: what is sent ahead of these is worked on in one go, while all others wait. */
@@ -98,6 +97,7 @@ export function createOperatorApi(
     // How exactly the two deadlines above are kept.
     connectionsCheckingInterval: 500,
   };
+  const audit = new AuditLog(log);
   let server: Server | undefined;
   const closing = new AbortController();
   let disconnect: () => void = () => undefined;
@@ -126,9 +126,9 @@ export function createOperatorApi(
         response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
         void answerCall(request, response, {
           endpoints: table,
-          operations,
           counts,
           log,
+          audit,
           hosts: hosts.names,
           operator: (request) => operatorOf(request, tokenDigest, tls?.clientCa !== undefined),
         });
@@ -140,7 +140,7 @@ export function createOperatorApi(
         }
         const refusal = refusalOf(error.code);
         counts.set(refusal.code, (counts.get(refusal.code) ?? 0) + 1);
-        log.warn(LOG_KEY, `a connection of ${socket.remoteAddress ?? ''}: ${refusal.code}`);
+        audit.connection(socket.remoteAddress ?? '', refusal.code);
         socket.end(refusalText(refusal));
       });
       opened.timeout = IDLE_TIMEOUT_MS;
@@ -166,6 +166,7 @@ export function createOperatorApi(
       const hard = setTimeout(disconnect, graceMs);
       await closed;
       clearTimeout(hard);
+      audit.close();
     },
   };
 }

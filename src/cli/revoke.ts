@@ -20,6 +20,9 @@ const OPTIONS = {
   timeout: { type: 'string' },
 } as const;
 
+/** The options that say what is revoked. */
+const WHAT = ['token', 'subject', 'session', 'client', 'claim', 'issuer'] as const;
+
 /** Milliseconds that `--wait` waits where `--timeout` does not say. */
 const WAIT_MS = 5_000;
 
@@ -34,6 +37,10 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
   if (positionals.length > 0)
     throw usage('Unexpected argument: what is revoked follows an option, as in --token <token>');
   const token = values.token === undefined ? undefined : await readToken(values.token, io);
+  if (WHAT.every((option) => values[option] === undefined))
+    throw usage(
+      'Nothing says what is revoked: give --token, or any of --subject, --session, --client, --claim and --issuer',
+    );
   const waitMs = values.wait === true ? milliseconds(values.timeout) : undefined;
   if (values.timeout !== undefined && waitMs === undefined) throw usage('--timeout needs --wait');
   const body = {

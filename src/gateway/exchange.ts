@@ -70,6 +70,8 @@ export class Exchange {
   tunnel: Tunnel | undefined;
   /** Seen by {@link LiveWatch} before. */
   seen = false;
+  /** How far the list had changed when {@link LiveWatch} asked about it last. */
+  askedAt: number | undefined;
   /** When {@link LiveWatch} found its token revoked, milliseconds of the monotonic clock. */
   revokedAt: number | undefined;
   /** HTTP/2: the streams of its connection that began before and after it. */

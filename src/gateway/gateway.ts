@@ -67,8 +67,10 @@ class DataPlaneGateway implements Gateway {
     this.#listeners = options.listeners.map(
       (listener) => new Listener(listener, this.#plane, timeouts),
     );
-    const { revoked, streamGraceMs = 0 } = options;
-    this.#watch = revoked && new LiveWatch(this.#listeners, revoked, streamGraceMs);
+    const { revoked, revocationChanges, streamGraceMs = 0 } = options;
+    this.#watch =
+      revoked &&
+      new LiveWatch(this.#listeners, { revoked, changes: revocationChanges }, streamGraceMs);
   }
 
   async listen(how: Listening = {}): Promise<Bound[]> {

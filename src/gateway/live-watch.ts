@@ -8,34 +8,39 @@ import { reject } from './reject.ts';
 /** Milliseconds between two walks. */
 const WALK_MS = 250;
 
-/** Exchanges that are asked about before other work has its turn. */
-const SLICE = 250;
+/** Milliseconds of work before other work has its turn. */
+const SLICE_MS = 2;
 
 interface Connections {
   connections(): Iterable<Connection>;
+}
+
+/** What is known of revocations. */
+interface Lookout {
+  readonly revoked: (caller: Caller) => boolean;
+  /** Changes whenever what `revoked` says may have changed. Undefined: nobody knows. */
+  readonly changes: (() => number) | undefined;
 }
 
 /**
  * Ends what is still under way for a token that was revoked after it was let in: WebSockets, streamed answers, uploads, long polls.
  *
  * There is no index of them: four times a second it walks over the connections, and asks about an exchange that it has seen in the walk
- * before. A plain request is over by then, and pays nothing but a place to write its caller.
+ * before. A plain request is over by then, and pays nothing but a place to write its caller. One that was asked about is asked about again
+ * only when the list has changed since. A walk takes as many turns of the event loop as it needs, so that ten thousand streams hold no
+ * request up.
  */
 export class LiveWatch {
   readonly #listeners: readonly Connections[];
-  readonly #revoked: (caller: Caller) => boolean;
+  readonly #lookout: Lookout;
   readonly #graceMs: number;
   #timer: NodeJS.Timeout | undefined;
   #walking = false;
 
   /** @param graceMs milliseconds from the revocation's discovery to the end */
-  constructor(
-    listeners: readonly Connections[],
-    revoked: (caller: Caller) => boolean,
-    graceMs: number,
-  ) {
+  constructor(listeners: readonly Connections[], lookout: Lookout, graceMs: number) {
     this.#listeners = listeners;
-    this.#revoked = revoked;
+    this.#lookout = lookout;
     this.#graceMs = graceMs;
   }
 
@@ -51,16 +56,13 @@ export class LiveWatch {
 
   async #walk(): Promise<void> {
     this.#walking = true;
-    let looked = 0;
+    let began = performance.now();
     for (const listener of this.#listeners) {
       for (const connection of listener.connections()) {
-        for (const exchange of connection.exchanges()) {
-          this.#look(exchange);
-          looked++;
-        }
-        if (looked < SLICE) continue;
-        looked = 0;
+        for (const exchange of connection.exchanges()) this.#look(exchange);
+        if (performance.now() - began < SLICE_MS) continue;
         await turn();
+        began = performance.now();
       }
     }
     this.#walking = false;
@@ -73,12 +75,15 @@ export class LiveWatch {
       exchange.seen = true;
       return;
     }
-    if (!this.#revoked(caller)) {
-      exchange.revokedAt = undefined;
-      return;
+    // Before asking: what is added in between is asked about by the next walk.
+    const changes = this.#lookout.changes?.();
+    if (changes === undefined || changes !== exchange.askedAt) {
+      exchange.askedAt = changes;
+      if (!this.#lookout.revoked(caller)) exchange.revokedAt = undefined;
+      else exchange.revokedAt ??= performance.now();
     }
-    exchange.revokedAt ??= performance.now();
-    if (performance.now() - exchange.revokedAt >= this.#graceMs) end(exchange);
+    const { revokedAt } = exchange;
+    if (revokedAt !== undefined && performance.now() - revokedAt >= this.#graceMs) end(exchange);
   }
 }
 

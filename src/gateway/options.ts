@@ -132,6 +132,8 @@ export interface GatewayOptions {
    * WebSockets, streamed answers and requests that wait for one end within a second. Absent: they last as long as they like.
    */
   readonly revoked?: ((caller: Caller) => boolean) | undefined;
+  /** As long as this says the same, nobody was revoked, and nobody is asked about twice. Absent: they are asked about again and again. */
+  readonly revocationChanges?: () => number;
   /** Milliseconds that they are left when their token is revoked. Default 0. */
   readonly streamGraceMs?: number;
   readonly log: Log;

@@ -1,5 +1,4 @@
 import type {
-  AuditEntry,
   ConfirmedThreads,
   Lifted,
   Operations,
@@ -122,12 +121,13 @@ export class GatewayOperations implements Operations {
         throw new ApiRefusal('not_found', 'nothing that is revoked has this id');
       throw new ApiRefusal('not_a_rule', 'only rules can be lifted, and each cut-off once');
     }
-    const { issuer, claims, issuedBeforeMs } = record.rule;
+    const { issuer, claims, issuedBeforeMs, far = [] } = record.rule;
     const parsed = parseRule(
       {
         action: 'lift',
         claims: Object.fromEntries(claims),
         issuedBefore: issuedBeforeMs,
+        saidBefore: far.map(([said]) => said),
         ...(issuer === null ? {} : { issuer }),
       },
       this.#policy,
@@ -166,9 +166,6 @@ export class GatewayOperations implements Operations {
   metrics(): MetricValues {
     return metricValues(this.#parts);
   }
-
-  /** The line in the log is the record: there is nothing else to do. */
-  audit(_entry: AuditEntry): void {}
 
   async #lifted(id: string, lift: Lift): Promise<Lifted> {
     await this.#durable();

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { type Moment, momentOf } from './freshness.ts';
@@ -13,7 +14,8 @@ import type { RuleEvent } from './rule-event.ts';
 import type { RevocationSink, RevocationSource } from './source.ts';
 
 const FIRST_PAUSE_MS = 500;
-const LONGEST_PAUSE_MS = 30_000;
+/** Bounds of the longest pause between two attempts. */
+const [SHORTEST_LONGEST_PAUSE_MS, LONGEST_PAUSE_MS] = [1_000, 30_000];
 /** How long a source has to stand before its failures are forgotten: one that comes up and breaks at once is to be left alone longer. */
 const STEADY_MS = 30_000;
 /** Between two WARN lines about dropped messages of one source. */
@@ -67,6 +69,16 @@ export interface FollowOptions {
   readonly firstPauseMs?: number;
   /** Milliseconds. Default: 30 s. */
   readonly longestPauseMs?: number;
+  /** See {@link RevocationSink.rest}. Default: until the others on this thread had their turn. */
+  readonly rest?: () => Promise<void>;
+}
+
+/**
+ * Milliseconds between two attempts at most, half of `maxStaleness` within bounds: a source that is well again must not be left alone for so
+ * long that it is stale for that alone.
+ */
+export function longestPause(maxStalenessMs: number): number {
+  return Math.min(Math.max(maxStalenessMs / 2, SHORTEST_LONGEST_PAUSE_MS), LONGEST_PAUSE_MS);
 }
 
 /** Keeps one source followed until it is closed: the only place that restarts an adapter. */
@@ -94,6 +106,7 @@ export class Follower {
       if (!this.#short()) this.#proved(momentOf(sinceMs));
     },
     durable: () => this.#target.durable?.() ?? Promise.resolve(),
+    rest: () => this.#options.rest?.() ?? nextTurn(),
   };
   #done: Promise<void> | undefined;
   #completedOnce = false;

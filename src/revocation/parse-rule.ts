@@ -1,3 +1,4 @@
+import { farMember, lastLifted, MAX_FAR_CUTOFFS, saidMember } from './far-cutoff.ts';
 import type { SourcePolicy } from './revocation.ts';
 import type { Lift, Rule, RuleKind } from './rule.ts';
 import type { RuleEvent } from './rule-event.ts';
@@ -95,11 +96,15 @@ export function parseRule(
   if (!policy.rules.has(ruleKindOf(named)) || (lifting && !policy.rules.has('lift')))
     return refuse('rules of this kind are not for this source', 'kind');
 
+  const issuers = issuer === null ? (allowed ?? [null]) : [issuer];
+  if (lifting) {
+    const times = liftTimesOf(event, policy, now);
+    if ('action' in times) return times;
+    return { action: 'lift', lifts: issuers.map((issuer) => ({ issuer, claims, ...times })) };
+  }
   const times = timesOf(event, policy, now, from === 'operator');
   if ('action' in times) return times;
-  const issuers = issuer === null ? (allowed ?? [null]) : [issuer];
-  const made = issuers.map((issuer) => ({ issuer, claims, ...times }));
-  return lifting ? { action: 'lift', lifts: made } : { action: 'revoke', rules: made };
+  return { action: 'revoke', rules: issuers.map((issuer) => ({ issuer, claims, ...times })) };
 }
 
 function refuse(refused: RuleRefusal, field: RuleField, claim?: string): RefusedRule {
@@ -158,7 +163,8 @@ function isTooLong(text: string): boolean {
   return text.length > MAX_RULE_TEXT_BYTES || Buffer.byteLength(text) > MAX_RULE_TEXT_BYTES;
 }
 
-type Times = Pick<Rule, 'issuedBeforeMs' | 'endsAtMs'>;
+type Times = Pick<Rule, 'issuedBeforeMs' | 'endsAtMs' | 'far'>;
+type LiftTimes = Pick<Lift, 'issuedBeforeMs' | 'endsAtMs' | 'said' | 'clamped'>;
 
 function timesOf(
   event: RuleEvent,
@@ -172,16 +178,13 @@ function timesOf(
     return refuse('cut-off is in the future', 'issuedBefore');
   const issuedBeforeMs = Math.ceil(Math.min(cutoff, now + clockSkewMs));
   const latest = issuedBeforeMs + longestTokenLifeMs;
-  const margin = SKEWS * clockSkewMs + SPARE_MS;
-  if (latest + margin <= now)
+  if (latest + marginMs(clockSkewMs) <= now)
     return strict
       ? refuse('cut-off is so old that no token it denies is alive', 'issuedBefore')
       : { action: 'ended' };
-  // A tombstone has to outlast every later reading of its rule.
-  if (event.action === 'lift') return { issuedBeforeMs, endsAtMs: latest + margin };
-
+  const far = farMember(cutoff > issuedBeforeMs ? [[Math.ceil(cutoff), issuedBeforeMs]] : []);
   if (event.endsAt === undefined || event.endsAt === null)
-    return { issuedBeforeMs, endsAtMs: latest };
+    return { issuedBeforeMs, endsAtMs: latest, ...far };
   const end = timeOf(event.endsAt);
   if (strict) {
     if (end === undefined) return refuse('end is not a time', 'endsAt');
@@ -190,7 +193,30 @@ function timesOf(
   }
   // Whoever makes a rule thinks that it denies something: an end that has passed is a clock or a unit that is wrong.
   const usable = end !== undefined && end > issuedBeforeMs && end > now;
-  return { issuedBeforeMs, endsAtMs: usable ? Math.min(Math.ceil(end), latest) : latest };
+  return { issuedBeforeMs, endsAtMs: usable ? Math.min(Math.ceil(end), latest) : latest, ...far };
+}
+
+function liftTimesOf(
+  event: RuleEvent,
+  { longestTokenLifeMs, clockSkewMs }: SourcePolicy,
+  now: number,
+): LiftTimes | RefusedRule | { readonly action: 'ended' } {
+  const cutoff = timeOf(event.issuedBefore);
+  if (cutoff === undefined) return refuse('cut-off is not a time', 'issuedBefore');
+  const issuedBeforeMs = Math.ceil(Math.min(cutoff, now + clockSkewMs));
+  const clamped = cutoff > issuedBeforeMs;
+  const listed: readonly unknown[] = Array.isArray(event.saidBefore) ? event.saidBefore : [];
+  const said = [...(clamped ? [cutoff] : []), ...listed.slice(0, MAX_FAR_CUTOFFS).map(timeOf)]
+    .filter((time) => time !== undefined && time > issuedBeforeMs)
+    .map((time) => Math.ceil(time ?? 0));
+  const endsAtMs = lastLifted(issuedBeforeMs, said) + longestTokenLifeMs + marginMs(clockSkewMs);
+  if (endsAtMs <= now) return { action: 'ended' };
+  return { issuedBeforeMs, endsAtMs, ...saidMember(said), ...(clamped && { clamped }) };
+}
+
+/** How much longer than `longestTokenLife` after its cut-off a rule can matter. */
+function marginMs(clockSkewMs: number): number {
+  return SKEWS * clockSkewMs + SPARE_MS;
 }
 
 /** Epoch milliseconds, from a number or numeric text in seconds or milliseconds. Undefined for what is no time after 1970. */

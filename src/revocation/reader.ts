@@ -69,6 +69,15 @@ export class RevocationReader {
     return this.#coveredByRule(token) ? 'rule' : undefined;
   }
 
+  /**
+   * As long as this stays the same, {@link revokedBy} denies no token that it did not deny before (unless the clock is set back), and no rule was
+   * lifted. Read it before asking: what is added while the answer is found is only behind the next reading of it.
+   */
+  get changes(): number {
+    // Each grows by itself: a shape of rules that is looked for from now on shows in the second alone.
+    return this.#state.changes + this.#shapes.version;
+  }
+
   /** Whether an entry has this fingerprint: for the operator who waits until every thread sees a revocation. */
   holds(prints: Uint32Array, table: 'tokens' | 'rules'): boolean {
     if (table === 'rules') return this.#rules.latestCutoff(prints, 0) >= 0;

@@ -2,7 +2,7 @@ import type { Clock } from './clock.ts';
 import { FINGERPRINT_WORDS, Fingerprinter } from './fingerprint.ts';
 import type { RevocationTarget } from './follow.ts';
 import type { Journal, JournalTarget } from './journal/journal.ts';
-import type { Known, RuleRecord } from './journal/record.ts';
+import type { Known, LiftRecord, RuleRecord } from './journal/record.ts';
 import type { Revocation } from './revocation.ts';
 import type { Lift, Rule } from './rule.ts';
 import { bareLift, RuleList, type RuleOutcome } from './rule-list.ts';
@@ -78,7 +78,7 @@ export class RevocationList implements RevocationTarget {
   readonly #fingerprinter: Fingerprinter;
   readonly #tokens: TableWriter;
   readonly #rules: RuleList;
-  /** Something came from the journal. */
+  /** Something came from the journal: which classes its names are of is not written there. */
   #restored = false;
 
   constructor(options: RevocationListOptions) {
@@ -134,6 +134,7 @@ export class RevocationList implements RevocationTarget {
         replaced: async () => {
           this.#rules.replaced();
           await replaced({ tokens: this.#tokens.buffers, rules: this.#rules.table.buffers });
+          this.state.changed();
         },
       });
     }
@@ -147,10 +148,10 @@ export class RevocationList implements RevocationTarget {
     let result: PutResult = 'same';
     for (const [i, key] of revocation.keys.entries()) {
       const at = i * FINGERPRINT_WORDS;
-      const outcome = this.#tokens.put(prints, at, end, false);
+      this.state.markClass(classOfKey(key));
+      const outcome = this.#put(prints, at, end, false);
       if (NEWS[outcome] > NEWS[result]) result = outcome;
       if (outcome !== 'added' && outcome !== 'changed') continue;
-      this.state.markClass(classOfKey(key));
       journal?.token(prints, at, end, source, clock.latest());
     }
     if (result === 'full') onFull(source, FULL);
@@ -158,11 +159,13 @@ export class RevocationList implements RevocationTarget {
   }
 
   /** The latest cut-off counts; one that was lifted has no effect. */
-  addRule(rule: Rule, source: string, author?: Author): RuleOutcome {
+  addRule(said: Rule, source: string, author?: Author): RuleOutcome {
     const { clock, journal, onFull } = this.#options;
+    const rule = this.#rules.asFirstHeard(said);
+    if (rule === undefined) return 'same';
     const learntAtMs = clock.latest();
     const record: RuleRecord = { kind: 'rule', rule, source, learntAtMs, ...author };
-    const outcome = this.#rules.put(record, endSeconds(rule.endsAtMs), false);
+    const outcome = this.#putRule(record, false);
     if (outcome === 'full') onFull(source, FULL);
     if (outcome === 'too many shapes') onFull(source, TOO_MANY_SHAPES);
     if (outcome === 'added' || outcome === 'changed')
@@ -176,8 +179,9 @@ export class RevocationList implements RevocationTarget {
   addLift(lift: Lift, source: string, author: Author = { by: source, reason: '' }): boolean {
     const { clock, journal } = this.#options;
     const atMs = clock.latest();
-    if (!this.#rules.lift({ kind: 'lift', lift, source, atMs, ...author })) return false;
-    journal?.lift(lift, source, atMs, author.by, author.reason);
+    const taken = this.#lift({ kind: 'lift', lift, source, atMs, ...author });
+    if (taken === undefined) return false;
+    journal?.lift(taken, source, atMs, author.by, author.reason);
     return true;
   }
 
@@ -190,7 +194,7 @@ export class RevocationList implements RevocationTarget {
   prolong(prints: Uint32Array, at: number, endsAtMs: number): void {
     const { clock, journal } = this.#options;
     const end = endSeconds(endsAtMs);
-    const outcome = this.#tokens.put(prints, at, end, false);
+    const outcome = this.#put(prints, at, end, false);
     if (outcome !== 'added' && outcome !== 'changed') return;
     journal?.token(prints, at, end, PROLONGED, clock.latest());
   }
@@ -204,28 +208,20 @@ export class RevocationList implements RevocationTarget {
     return {
       expect: (tokens) => this.#tokens.expect(Math.min(tokens, this.#options.maxEntries)),
       token: (prints, at, end) => {
-        if (this.#tokens.put(prints, at, end, true) === 'full') this.#options.onFull(JOURNAL, FULL);
-        this.#restored = true;
+        if (!this.#restored) this.#markAllClasses();
+        if (this.#put(prints, at, end, true) === 'full') this.#options.onFull(JOURNAL, FULL);
       },
       rule: (rule) => {
         const record: RuleRecord = { kind: 'rule', rule, source: JOURNAL, learntAtMs: 0 };
-        const outcome = this.#rules.put(record, endSeconds(rule.endsAtMs), true);
+        const outcome = this.#putRule(record, true);
         if (outcome === 'full') this.#options.onFull(JOURNAL, FULL);
         if (outcome === 'too many shapes') this.#options.onFull(JOURNAL, TOO_MANY_SHAPES);
       },
-      lift: (lift) => {
-        this.#rules.lift(bareLift(lift, JOURNAL));
-      },
+      lift: (lift) => void this.#lift(bareLift(lift, JOURNAL)),
       forgottenUntil: (endMs) => {
         this.state.forgottenUntilMs = Math.max(this.state.forgottenUntilMs, endMs);
       },
     };
-  }
-
-  /** Names of which classes the journal brought is not written in it: from now on every class is looked for. */
-  restored(): void {
-    if (!this.#restored) return;
-    for (const letter of CLASS_LETTERS) this.state.markClass(letter.charCodeAt(0));
   }
 
   /** Removes a step's worth of entries whose end has passed; goes round for ever. Call it from a timer. */
@@ -250,6 +246,32 @@ export class RevocationList implements RevocationTarget {
       yield { kind: 'token', fingerprints, at: 0, endSeconds };
     }
     yield* this.#rules.records();
+  }
+
+  /** Every change of what is denied goes through here or one of the next two: readers are told once they find it. */
+  #put(prints: Uint32Array, at: number, end: number, restored: boolean): PutResult {
+    const outcome = this.#tokens.put(prints, at, end, restored);
+    // Of a table that is full some reader may see it.
+    if (outcome !== 'same') this.state.changed();
+    return outcome;
+  }
+
+  #putRule(record: RuleRecord, restored: boolean): RuleOutcome {
+    const outcome = this.#rules.put(record, endSeconds(record.rule.endsAtMs), restored);
+    if (outcome !== 'same') this.state.changed();
+    return outcome;
+  }
+
+  #lift(record: LiftRecord): Lift | undefined {
+    const taken = this.#rules.lift(record);
+    if (taken !== undefined) this.state.changed();
+    return taken;
+  }
+
+  /** From now on every class is looked for. */
+  #markAllClasses(): void {
+    this.#restored = true;
+    for (const letter of CLASS_LETTERS) this.state.markClass(letter.charCodeAt(0));
   }
 
   /**

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import { systemClock, type Clock } from './clock.ts';
-import { Follower, type SourceStatus } from './follow.ts';
+import { Follower, longestPause, type SourceStatus } from './follow.ts';
 import {
   allKnownAsOf,
   knownAsOf,
@@ -13,6 +13,7 @@ import {
 import { Gaps } from './gaps.ts';
 import type { Journal } from './journal/journal.ts';
 import { Overflow } from './overflow.ts';
+import { Pace } from './pace.ts';
 import { type Knowledge, RevocationReader } from './reader.ts';
 import type { SourcePolicy } from './revocation.ts';
 import { JOURNAL, RevocationList, type Tables } from './revocation-list.ts';
@@ -26,8 +27,6 @@ const TICK_MS = 1_000;
 /** Steps of the clean-up per tick, each below a millisecond. */
 const SWEEPS_PER_TICK = 20;
 const RULES_EVERY_TICKS = 60;
-/** Bounds of the longest pause between two attempts at a source; between them it is half of `maxStaleness`. */
-const [SHORTEST_LONGEST_PAUSE_MS, LONGEST_PAUSE_MS] = [1_000, 30_000];
 const LOG_KEY = 'TokenRevocation';
 
 /** A source with what it may say and what depends on it. */
@@ -86,6 +85,7 @@ export class Revocations {
   /** What was acknowledged is lost, and no required source is there to say it again: nothing counts as known until the next start. */
   #lost = false;
   readonly #overflow = new Overflow(JOURNAL);
+  readonly #pace = new Pace();
   #knowledge: Knowledge = 'never';
   #ticker: NodeJS.Timeout | undefined;
   #ticks = 0;
@@ -120,6 +120,7 @@ export class Revocations {
           clock,
           ...(options.firstPauseMs === undefined ? {} : { firstPauseMs: options.firstPauseMs }),
           longestPauseMs: longestPause(options.maxStalenessMs),
+          rest: () => this.#rest(),
           onComplete: (gapless) => {
             const { kind, name } = followed.source;
             if (kind !== 'events') return;
@@ -140,7 +141,6 @@ export class Revocations {
     const { journal, log } = this.#options;
     if (journal === undefined) return;
     const restored = await journal.restore(this.list.restoring);
-    this.list.restored();
     for (const note of restored.damage) log.warn(LOG_KEY, note);
     this.#lost = !restored.whole && !this.#options.sources.some(({ required }) => required);
     if (this.#lost) {
@@ -305,6 +305,14 @@ export class Revocations {
     });
   }
 
+  /** Nobody is served better by a list that is late: only while it is fresh enough is there time for rests. */
+  async #rest(): Promise<void> {
+    const { stalenessMs } = this;
+    if (stalenessMs !== undefined && stalenessMs < this.#options.maxStalenessMs / 2)
+      await this.#pace.rest();
+    else await nextTurn();
+  }
+
   #tick(): void {
     for (let step = 0; step < SWEEPS_PER_TICK; step++) this.list.sweep();
     if (this.#ticks++ % RULES_EVERY_TICKS === 0) this.list.expireRules();
@@ -385,11 +393,6 @@ export class Revocations {
           .join('; ')}`,
       );
   }
-}
-
-/** Milliseconds between attempts at most: a source that is well again must not be left alone for so long that it is stale for that alone. */
-function longestPause(maxStalenessMs: number): number {
-  return Math.min(Math.max(maxStalenessMs / 2, SHORTEST_LONGEST_PAUSE_MS), LONGEST_PAUSE_MS);
 }
 
 function ageOf(moment: Moment): string {

@@ -9,4 +9,6 @@ export interface RuleEvent {
   readonly issuedBefore: unknown;
   /** When it ends: epoch milliseconds. Absent: a longest token life after the cut-off. */
   readonly endsAt?: unknown;
+  /** Of a lift: cut-offs in the future that are lifted too, as sources said them: a list of times. */
+  readonly saidBefore?: unknown;
 }

@@ -1,3 +1,4 @@
+import { combineFar, combineSaid, farMember, lastLifted, saidMember } from './far-cutoff.ts';
 import type { Fingerprinter } from './fingerprint.ts';
 import type { LiftRecord, RuleRecord } from './journal/record.ts';
 import { nameOfRule, type Lift, type Rule } from './rule.ts';
@@ -42,6 +43,23 @@ export class RuleList {
     return this.#shapes.size;
   }
 
+  /**
+   * The rule as it counts: one whose cut-off lies too far in the future and was said before has the cut-off that was taken then. Undefined:
+   * it is no news. As long as a source goes on saying it, the rule is kept, and with it what is remembered of it.
+   */
+  asFirstHeard(rule: Rule): Rule | undefined {
+    const [said] = rule.far?.[0] ?? [];
+    // One that was lifted keeps nothing: `put` says what became of it.
+    if (said === undefined || !this.#tombstones.admits(rule)) return rule;
+    const known = this.#rules.get(nameOfRule(rule))?.rule;
+    const before = known?.far?.find(([each]) => each === said);
+    if (known === undefined || before === undefined) return rule;
+    // Not at every reading: each time is one more record in the journal.
+    const lastsMs = rule.endsAtMs - rule.issuedBeforeMs;
+    if (known.endsAtMs >= rule.endsAtMs - lastsMs / 2) return undefined;
+    return { ...rule, issuedBeforeMs: before[1], far: [before] };
+  }
+
   /** @param endSeconds epoch seconds until which it is kept */
   put(record: RuleRecord, endSeconds: number, restored: boolean): RuleOutcome {
     const { rule } = record;
@@ -51,28 +69,64 @@ export class RuleList {
     const name = nameOfRule(rule);
     const prints = this.#fingerprinter.of([name]);
     const outcome = this.table.put(prints, 0, endSeconds, restored, rule.issuedBeforeMs);
-    if (outcome === 'added' || outcome === 'changed') {
-      const known = this.#rules.get(name)?.rule;
-      if (known === undefined) this.#countShape(rule, 1);
-      const issuedBeforeMs = Math.max(known?.issuedBeforeMs ?? 0, rule.issuedBeforeMs);
-      const endsAtMs = Math.max(known?.endsAtMs ?? 0, endSeconds * 1000);
-      this.#rules.set(name, { ...record, rule: { ...rule, issuedBeforeMs, endsAtMs } });
-    }
-    return outcome;
+    if (outcome === 'full') return outcome;
+    const before = this.#rules.get(name);
+    const known = before?.rule;
+    const issuedBeforeMs = Math.max(known?.issuedBeforeMs ?? 0, rule.issuedBeforeMs);
+    const far = combineFar(known?.far, rule.far, issuedBeforeMs);
+    // Two far cut-offs may be heard in one millisecond.
+    const isFirst = far.some(([said]) => known?.far?.every(([each]) => each !== said) ?? true);
+    if (outcome === 'same' && !isFirst) return outcome;
+    if (known === undefined) this.#countShape(rule, 1);
+    const endsAtMs = Math.max(known?.endsAtMs ?? 0, endSeconds * 1000);
+    const { issuer, claims } = rule;
+    const merged: Rule = { issuer, claims, issuedBeforeMs, endsAtMs, ...farMember(far) };
+    // The later cut-off brings its story along.
+    const isLater = before === undefined || rule.issuedBeforeMs >= before.rule.issuedBeforeMs;
+    this.#rules.set(name, { ...(isLater ? record : before), rule: merged });
+    return outcome === 'same' ? 'changed' : outcome;
   }
 
-  /** False when it is no news, or there is no room for it: then the rule stays. */
-  lift(record: LiftRecord): boolean {
-    const { lift } = record;
-    if (this.#tombstones.add(lift) !== 'added') return false;
+  /** The lift with all that it takes back here. Undefined when it is no news, or there is no room for it: then the rule stays. */
+  lift(record: LiftRecord): Lift | undefined {
+    if (this.#wasClamped(record.lift)) return undefined;
+    const lift = this.#whole(record.lift);
+    if (this.#tombstones.add(lift) !== 'added') return undefined;
     const name = nameOfRule(lift);
-    this.#lifts.set(name, record);
+    this.#lifts.set(name, { ...record, lift: this.#tombstones.of(lift) ?? lift });
     if (this.cutoffOf(lift) <= lift.issuedBeforeMs) {
       this.table.remove(this.#fingerprinter.of([name]), 0);
       // What nobody has a rule of any more must not deny tokens of which it cannot be said whether a rule matches them.
       if (this.#rules.delete(name) && this.#countShape(lift, -1) === 0) this.#shapes.drop(lift);
     }
-    return true;
+    return lift;
+  }
+
+  /** A lift whose cut-off lies too far in the future is brought near once, and not at every reading: it would undo what is revoked meanwhile. */
+  #wasClamped({ clamped, said = [], ...name }: Lift): boolean {
+    const [own] = said;
+    const known = this.#tombstones.of(name)?.said;
+    return clamped === true && own !== undefined && known?.includes(own) === true;
+  }
+
+  /**
+   * A lift of another gateway names what was said; what was taken in its place there and here differs by when each heard it. And what goes
+   * with the rule that is lifted is not to come back with the next reading either.
+   */
+  #whole({ issuer, claims, issuedBeforeMs: cutoffMs, endsAtMs, said = [] }: Lift): Lift {
+    const far = this.#rules.get(nameOfRule({ issuer, claims }))?.rule.far ?? [];
+    const named = far.filter(([each]) => said.includes(each)).map(([, taken]) => taken);
+    const issuedBeforeMs = Math.max(cutoffMs, ...named);
+    const gone = far.filter(([, taken]) => taken <= issuedBeforeMs).map(([each]) => each);
+    const all = combineSaid(said, gone, issuedBeforeMs);
+    const more = lastLifted(issuedBeforeMs, all) - lastLifted(cutoffMs, said);
+    return {
+      issuer,
+      claims,
+      issuedBeforeMs,
+      endsAtMs: endsAtMs + Math.max(0, more),
+      ...saidMember(all),
+    };
   }
 
   /** Latest cut-off that is in force for a rule's name, epoch milliseconds; negative where there is none. */

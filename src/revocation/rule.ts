@@ -1,3 +1,5 @@
+import type { FarCutoff } from './far-cutoff.ts';
+
 /**
  * What kinds of rules a source may make (`rules` of its configuration). `claims` is any conjunction of claims that none of the others
  * names; `lift` takes a rule back.
@@ -20,6 +22,8 @@ export interface Rule {
   readonly issuedBeforeMs: number;
   /** Epoch milliseconds; no token that it denies lives longer. */
   readonly endsAtMs: number;
+  /** What was said and lay too far in the future to be taken so; absent: nothing. Of a rule just parsed it is its own cut-off. */
+  readonly far?: readonly FarCutoff[];
 }
 
 /** A rule taken back by an operator: whatever names the same tokens with this cut-off or an older one has no effect any more. */
@@ -30,6 +34,10 @@ export interface Lift {
   readonly issuedBeforeMs: number;
   /** Until when the tombstone is kept, epoch milliseconds. */
   readonly endsAtMs: number;
+  /** Cut-offs too far in the future to be taken so that are lifted with it, as sources said them; epoch milliseconds. Absent: none. */
+  readonly said?: readonly number[];
+  /** Of a lift just parsed: its own cut-off was said further in the future, and is the first of `said`. */
+  readonly clamped?: true;
 }
 
 /** What a rule is about, without its times: two rules with one name are one rule, and the later cut-off counts. */

@@ -16,7 +16,8 @@ const NUMBERS = 3;
 /** Places in the words. */
 const KNOWN = 0;
 const GAP = 1;
-const CLASSES = 2;
+const CHANGES = 2;
+const CLASSES = 3;
 const WORDS = CLASSES + 128;
 
 /** Milliseconds of the system's monotonic clock, the same in every thread (unlike `performance.now()`). */
@@ -84,12 +85,24 @@ export class SharedState {
     this.#numbers[FORGOTTEN_UNTIL] = end;
   }
 
+  /** Differs from what it was whenever something that denies has come to the list, or been taken back, since. It wraps around. */
+  get changes(): number {
+    return Atomics.load(this.#words, CHANGES);
+  }
+
+  /** Counts a change of the list: called by its only writer, once every look-up that begins now finds what is new. */
+  changed(): void {
+    Atomics.add(this.#words, CHANGES, 1);
+  }
+
   /** Whether the list has ever held a name of this class (token-key.ts): the others cost a request nothing. */
   holdsClass(letter: number): boolean {
     return this.#words[CLASSES + letter] === 1;
   }
 
   markClass(letter: number): void {
+    if (this.holdsClass(letter)) return;
     Atomics.store(this.#words, CLASSES + letter, 1);
+    this.changed();
   }
 }

@@ -46,6 +46,11 @@ export interface RevocationSink {
    * the other side keeps until it is acknowledged is acknowledged only then. Absent: nothing is kept on disk, nothing to wait for.
    */
   durable?(): Promise<void>;
+  /**
+   * Resolves when more of the same may follow. Whoever has a whole store to tell of waits for it between portions of some hundred entries, so
+   * that the threads that answer requests keep their processors. Absent: nobody does.
+   */
+  rest?(): Promise<void>;
 }
 
 /** A revocation of one token on its way out: of the token service, or of a gateway's operator. */

@@ -1,3 +1,4 @@
+import { combineSaid, saidMember } from './far-cutoff.ts';
 import { nameOfRule, type Lift, type Rule } from './rule.ts';
 
 /** Lifts remembered at a time. */
@@ -29,16 +30,34 @@ export class Tombstones {
     if (known === undefined && this.#lifts.size >= this.#max) return 'full';
     const issuedBeforeMs = Math.max(lift.issuedBeforeMs, known?.issuedBeforeMs ?? 0);
     const endsAtMs = Math.max(lift.endsAtMs, known?.endsAtMs ?? 0);
-    if (known?.issuedBeforeMs === issuedBeforeMs && known.endsAtMs === endsAtMs) return 'same';
+    const said = combineSaid(known?.said, lift.said, issuedBeforeMs);
+    if (
+      known?.issuedBeforeMs === issuedBeforeMs &&
+      known.endsAtMs === endsAtMs &&
+      String(said) === String(known.said ?? [])
+    )
+      return 'same';
     const { issuer, claims } = lift;
-    this.#lifts.set(name, { issuer, claims, issuedBeforeMs, endsAtMs });
+    this.#lifts.set(name, { issuer, claims, issuedBeforeMs, endsAtMs, ...saidMember(said) });
     return 'added';
   }
 
-  /** False for a rule whose cut-off is the one that was lifted, or an older one: it must not be kept, and not be put back. */
-  admits(rule: Pick<Rule, 'issuer' | 'claims' | 'issuedBeforeMs'>): boolean {
-    const lift = this.#lifts.get(nameOfRule(rule));
-    return lift === undefined || rule.issuedBeforeMs > lift.issuedBeforeMs;
+  /** What is kept under the name of a rule or lift. */
+  of(rule: Pick<Rule, 'issuer' | 'claims'>): Lift | undefined {
+    return this.#lifts.get(nameOfRule(rule));
+  }
+
+  /**
+   * False for a rule whose cut-off is the one that was lifted, or an older one: it must not be kept, and not be put back. One that was brought
+   * near is compared as it was said: what was taken in its place is later at each reading.
+   */
+  admits(rule: Pick<Rule, 'issuer' | 'claims' | 'issuedBeforeMs' | 'far'>): boolean {
+    const lift = this.of(rule);
+    if (lift === undefined) return true;
+    const { issuedBeforeMs, far = [] } = rule;
+    if (issuedBeforeMs <= lift.issuedBeforeMs) return false;
+    const said = far.find(([, taken]) => taken === issuedBeforeMs)?.[0] ?? issuedBeforeMs;
+    return lift.said === undefined || !lift.said.includes(said);
   }
 
   /** Forgets those whose end has passed. `now` is epoch milliseconds, the earlier reading where there are two. Returns how many. */

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { systemClock } from '../revocation/clock.ts';
 import type { RevocationSink } from '../revocation/source.ts';
 import { EntryLimit } from './entry-limit.ts';
@@ -23,8 +22,8 @@ const HISTORY_CLEARED = 401;
 /** Actions that make a key say something; the others (delete, expire, compareAndDelete) never revive a token. */
 const WRITES = new Set(['set', 'create', 'update', 'compareAndSwap']);
 
-/** Nodes taken in one turn of the event loop, so that requests do not wait for a long list. */
-const NODES_PER_TURN = 2_000;
+/** Nodes taken at a time, so that nobody waits for a long list. */
+const NODES_PER_REST = 200;
 
 /** So many long polls in a row may end without an event sooner than after `HASTY_MS` milliseconds. */
 const MOST_HASTY_EMPTIES = 10;
@@ -193,7 +192,7 @@ class EtcdV2Directory {
     let taken = 0;
     while (waiting.length > 0) {
       const node = waiting.pop();
-      if (++taken % NODES_PER_TURN === 0) await nextTurn();
+      if (++taken % NODES_PER_REST === 0) await this.#sink.rest?.();
       if (signal.aborted) return;
       if (!isJsonObject(node)) {
         this.#sink.drop('entry is not an object');

@@ -8,6 +8,8 @@ import { EtcdLeases } from './etcd-v3-leases.ts';
 import { isJsonObject, type JsonObject } from './json-answer.ts';
 
 const PAGE_LIMIT = 500;
+/** Keys taken at a time, so that nobody waits for a long list. */
+const KEYS_PER_REST = 100;
 /** Changes that are caught up with beside the watch; beyond it everything is read again, which costs etcd less. */
 const CATCH_UP_LIMIT = 5_000;
 /** Milliseconds for one page, or one question whether anything was missed: the interval of these questions, within these bounds. */
@@ -123,7 +125,10 @@ export class EtcdV3Prefix {
     if (leases.length > 0) await this.#leases.lookUp(leases, signal);
     if (signal.aborted) return;
     const now = systemClock.latest();
-    for (const kv of kvs) this.#add(kv, now);
+    for (const [index, kv] of kvs.entries()) {
+      this.#add(kv, now);
+      if (index % KEYS_PER_REST === KEYS_PER_REST - 1) await this.#sink.rest?.();
+    }
   }
 
   #add(kv: unknown, now: number): void {

@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import type { HttpClient } from '../net/http-client.ts';
 import { systemClock } from '../revocation/clock.ts';
@@ -35,8 +34,8 @@ export interface EventHubOptions {
 const LOG_KEY = 'RevokedJwtRetrievalTask';
 const MAX_BYTES = 64 * 1024 * 1024;
 const TIMEOUT_MS = 60_000;
-/** Entries taken in one turn of the event loop, so that requests do not wait for a long list. */
-const ENTRIES_PER_TURN = 2_000;
+/** Entries taken at a time, so that nobody waits for a long list. */
+const ENTRIES_PER_REST = 200;
 /** Kept beyond the next two reads: what a slow answer takes. */
 const SPARE_MS = 60_000;
 /** From here on a number is epoch milliseconds; a smaller one counts seconds from now, which is the longer reading. */
@@ -79,8 +78,8 @@ export function createEventHubSource(options: EventHubOptions): RevocationSource
     const { tokens, rules } = listsOf(parseJson(answer.body));
     const limit = new EntryLimit(options.maxEntries);
     for (const list of [tokens, ...rules]) limit.count(list.length);
-    await addEntries(tokens, (entry) => addEntry(entry, sink, keepMs), signal);
-    for (const list of rules) await addEntries(list, (entry) => addRule(entry, sink), signal);
+    await addEntries(tokens, (entry) => addEntry(entry, sink, keepMs), sink, signal);
+    for (const list of rules) await addEntries(list, (entry) => addRule(entry, sink), sink, signal);
   }
 
   return {
@@ -143,11 +142,12 @@ function listsOf(body: unknown): Lists {
 async function addEntries(
   entries: readonly unknown[],
   add: (entry: unknown) => boolean,
+  sink: RevocationSink,
   signal: AbortSignal,
 ): Promise<void> {
   let added = 0;
   for (let index = 0; index < entries.length; index++) {
-    if (index % ENTRIES_PER_TURN === ENTRIES_PER_TURN - 1) await nextTurn();
+    if (index % ENTRIES_PER_REST === ENTRIES_PER_REST - 1) await sink.rest?.();
     if (signal.aborted) return;
     if (add(entries[index])) added++;
   }

@@ -44,6 +44,8 @@ const SHORTEST_SILENCE_MS = 1_000;
 /** Least milliseconds that the head of the answer is waited for: one that does not come keeps the next attempt waiting. */
 const SHORTEST_ANSWER_MS = 5_000;
 const LONGEST_HEARTBEAT_MS = 30_000;
+/** Events taken at a time, so that nobody waits for a long snapshot. */
+const EVENTS_PER_REST = 100;
 /** Characters of one event; a whole JWT fits. */
 const MAX_EVENT_LENGTH = 64 * 1024;
 const LOG_KEY = 'TokenRevocationEventStream';
@@ -133,11 +135,13 @@ export function createEventStreamSource(options: EventStreamOptions): Revocation
       serverMs: milliseconds(headerOf(headers, 'stream-time')),
       maxEntries: options.maxEntries,
     });
+    let taken = 0;
     try {
       for await (const event of serverSentEvents(body)) {
         if (round.signal.aborted) break;
         round.touch();
         reader.take(event);
+        if (++taken % EVENTS_PER_REST === 0) await sink.rest?.();
       }
     } finally {
       const { position } = reader;

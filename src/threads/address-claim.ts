@@ -63,10 +63,11 @@ export class AddressClaim {
   async #claim(address: ListenAddress, takeover: boolean): Promise<void> {
     const { host, port } = address;
     const ip = isIP(host) === 0 ? await resolve(address) : host;
+    let isLocked: boolean | undefined;
     if (CAN_SHARE_ADDRESSES && port !== 0) {
       const lock = this.#lock(ip, port);
-      const isTaken = await lock.take().catch((error: unknown) => this.#sayUnlocked(error));
-      if (isTaken === false) {
+      isLocked = await lock.take().catch((error: unknown) => this.#sayUnlocked(error));
+      if (isLocked === false) {
         if (!takeover)
           throw new ListenError(
             address,
@@ -81,7 +82,8 @@ export class AddressClaim {
         this.#takeOver(lock);
       }
     }
-    if (!(takeover && CAN_SHARE_ADDRESSES)) await bindOnce(address);
+    // With our own lock on it, no gateway has it: another program may.
+    if (!(takeover && CAN_SHARE_ADDRESSES) || isLocked === true) await bindOnce(address, takeover);
   }
 
   #lock(host: string, port: number): AddressLock {
@@ -112,12 +114,17 @@ async function resolve(address: ListenAddress): Promise<string> {
   }
 }
 
-/** Whether the address can be had, by having it for a moment. @throws ListenError */
-function bindOnce(address: ListenAddress): Promise<void> {
+/**
+ * Whether the address can be had, by having it for a moment.
+ * @param shared also beside a gateway that has it under another name: `0.0.0.0`
+ * @throws ListenError
+ */
+function bindOnce(address: ListenAddress, shared: boolean): Promise<void> {
   const { host, port } = address;
   return new Promise((done, fail) => {
     const server = createServer((socket) => socket.destroy());
     server.once('error', (error) => fail(new ListenError(address, error)));
-    server.listen({ host, port, exclusive: true }, () => server.close(() => done()));
+    const reusePort = shared && CAN_SHARE_ADDRESSES;
+    server.listen({ host, port, exclusive: true, reusePort }, () => server.close(() => done()));
   });
 }

@@ -2,7 +2,6 @@ import { ApiRefusal } from '../../src/errors.ts';
 import { idOfLift, idOfRule } from '../../src/admin/rule-id.ts';
 import { ruleKindOf } from '../../src/revocation/parse-rule.ts';
 import type {
-  AuditEntry,
   Operations,
   Operator,
   Readiness,
@@ -24,7 +23,6 @@ export interface FakeOperations extends Operations {
   readonly requests: { readonly request: RevocationRequest; readonly by: Operator }[];
   readonly queries: RevocationQuery[];
   readonly explained: string[];
-  readonly audits: AuditEntry[];
   readonly records: Map<string, RevocationRecord>;
   ready: Readiness;
   verdict: Verdict;
@@ -40,7 +38,6 @@ export function fakeOperations(): FakeOperations {
     requests: [],
     queries: [],
     explained: [],
-    audits: [],
     records,
     ready: { ready: true, reasons: [] },
     verdict: { wouldPass: true, reason: 'valid', detail: 'it would pass' },
@@ -108,7 +105,6 @@ export function fakeOperations(): FakeOperations {
     status: () => STATUS,
     readiness: () => fake.ready,
     metrics: () => METRIC_VALUES,
-    audit: (entry) => void fake.audits.push(entry),
   };
   return fake;
 }

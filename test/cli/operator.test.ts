@@ -45,6 +45,10 @@ async function stage(t: TestContext, options: Partial<OperatorApiOptions> = {}, 
   return { ...api, home, micro };
 }
 
+/** In the words of the command, not of the API behind it. */
+const NOTHING_NAMED =
+  /^micro-gw: Nothing says what is revoked: give --token, or any of --subject, --session, --client, --claim and --issuer \[ERR_USAGE\]\nRun 'micro-gw help revoke'/;
+
 describe('micro-gw revoke', () => {
   it('revokes a token from standard input or the command line', async (t) => {
     const { micro, operations } = await stage(t);
@@ -119,7 +123,8 @@ describe('micro-gw revoke', () => {
     const { micro, operations } = await stage(t);
     for (const [words, message] of [
       [['revoke', JWT], /Unexpected argument: .* \[ERR_USAGE\]\nRun 'micro-gw help revoke'/],
-      [['revoke'], /\(missing_value\): token: name what is revoked.* \[ERR_OPERATOR_REFUSED\]/],
+      [['revoke'], NOTHING_NAMED],
+      [['revoke', '--reason', 'left', '--issued-before', 'now', '--wait'], NOTHING_NAMED],
       [['revoke', '-t', '-'], /no token on standard input/],
       [['revoke', '-t', 'x', '--subject', 'y'], /\(invalid_value\): subject: /],
       [['revoke', '--claim', 'tenant'], /--claim must be name=value/],
@@ -277,7 +282,7 @@ describe('micro-gw status', () => {
 
 describe('how the commands find the gateway', () => {
   it('by micro-gw.conf, overrides, or options', async (t) => {
-    const { micro, port, home, operations } = await stage(t);
+    const { micro, port, home, log } = await stage(t);
     writeFileSync(join(home, 'conf/micro-gw.conf'), '[operatorConfig]\nport = 1\n');
     const unreachable = await micro(['status']);
     assert.deepEqual([unreachable.code, unreachable.out], [1, '']);
@@ -310,7 +315,7 @@ describe('how the commands find the gateway', () => {
         (await micro(['status', '--operator-url', url, '--operator-token-file', 'mine'])).err,
         /--operator-url must be .*\[ERR_USAGE\]/,
       );
-    assert.equal(operations.audits.filter(({ result }) => result === 'done').length, 0);
+    assert.ok(!log.lines.some((line) => line.endsWith(': done')));
   });
 
   it('over TLS by the very certificate that the configuration names, or by an authority', async (t) => {

@@ -11,6 +11,7 @@ import {
 } from '../support/product.ts';
 import { publish } from '../support/publish.ts';
 import { startRabbitmq } from '../support/rabbitmq.ts';
+import { until } from '../support/until.ts';
 
 const file = { after };
 const { artifact } = await buildPetstore(file);
@@ -41,7 +42,10 @@ test("a user's old tokens are refused, by WSO2 4.3's event and list, the operato
   owned(t, () => broker.stop());
   const url = `amqp://guest:guest@carbon/?brokerlist='tcp://127.0.0.1:${broker.port}'`;
   const listed = tokensOf('listed');
+  const ahead = tokensOf('ahead');
+  let readings = 0;
   const hub = await startHttpServer((_, response) => {
+    readings++;
     response.setHeader('content-type', 'application/json');
     response.end(
       JSON.stringify({
@@ -52,6 +56,12 @@ test("a user's old tokens are refused, by WSO2 4.3's event and list, the operato
             entity_id: 'listed',
             entity_type: 'USER_ID',
             revocation_time: Date.now() - 1_000,
+            organization: 'carbon.super',
+          },
+          {
+            entity_id: 'ahead',
+            entity_type: 'USER_ID',
+            revocation_time: Date.parse('9999-12-31'),
             organization: 'carbon.super',
           },
         ],
@@ -69,6 +79,7 @@ test("a user's old tokens are refused, by WSO2 4.3's event and list, the operato
       [tokenRevocationConfig.persistent]
         enablePersistentStorageRetrieval = true
         type = "default"
+        reconcileInterval = "1s"
         endpointURL = "${hub.url}/internal/data/v1"
         username = "admin"
         password = "admin"`,
@@ -115,12 +126,24 @@ test("a user's old tokens are refused, by WSO2 4.3's event and list, the operato
   assert.deepEqual([repeated.code, repeated.output], [0, lifted.output]);
   for (const token of named.old) assert.equal((await gateway.call(token)).status, 200);
   for (const token of typed.old) assert.equal((await gateway.call(token)).status, 401);
+  // What a store says of the year 9999 at each reading is lifted once.
+  for (const token of ahead.old) assert.equal((await gateway.call(token)).status, 401);
+  const page = await gateway.operator('GET', '/revocations?kind=subject');
+  const records = page.json['revocations'] as readonly { id: string; claims: { sub: string } }[];
+  const farId = records.find(({ claims }) => claims.sub === 'ahead')?.id ?? assert.fail();
+  const lifting = await gateway.microGw('revocations', 'lift', farId, '--reason', 'a typing error');
+  assert.equal(lifting.code, 0, lifting.output);
+  const heard = readings;
+  await until(() => readings >= heard + 3, 'the store was read again', 20_000);
+  for (const token of ahead.old) assert.equal((await gateway.call(token)).status, 200);
+
   const list = await gateway.microGw('revocations', '--json');
   assert.match(list.output, /"typed"/);
   assert.match(list.output, /it was found/, 'who lifted it and why is on record');
 
   assert.equal(await gateway.stop(), 0);
   const again = await startGateway(t, { artifact, home, issuers: [issuer] });
-  for (const token of named.old) assert.equal((await again.call(token)).status, 200);
+  for (const token of [...named.old, ...ahead.old])
+    assert.equal((await again.call(token)).status, 200);
   for (const token of typed.old) assert.equal((await again.call(token)).status, 401);
 });

@@ -135,6 +135,98 @@ test('by the clock of the gateway it takes less than a second, for a request tha
   assert.equal(events.ending, 'reset');
 });
 
+test('what was asked about is asked about again only when something has changed since', async (t) => {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  let changes = 7;
+  /** Something is added while the answer is found. */
+  let adding = false;
+  const asked: string[] = [];
+  const revoked = new Set<string>();
+  const { port } = await streaming(t, {
+    revocationChanges: () => changes,
+    revoked: ({ subject = '' }) => {
+      asked.push(subject);
+      const answer = revoked.has(subject);
+      if (adding) {
+        adding = false;
+        changes++;
+        revoked.add(subject);
+      }
+      return answer;
+    },
+  });
+  const walks = async (count: number): Promise<readonly string[]> => {
+    asked.length = 0;
+    for (let i = 0; i < count; i++) {
+      t.mock.timers.tick(250);
+      await new Promise(setImmediate);
+    }
+    return asked;
+  };
+  const alice = (await wire(t, port)).send(get('/events', 'alice'));
+  await alice.until(/data: 1/);
+  assert.deepEqual(await walks(4), ['alice']);
+  const bob = (await wire(t, port)).send(get('/events', 'bob'));
+  await bob.until(/data: 1/);
+  assert.deepEqual(await walks(4), ['bob'], 'one that was opened since');
+  changes++;
+  assert.deepEqual([...(await walks(4))].sort(), ['alice', 'bob']);
+  // What comes while it is asked about is behind the next walk.
+  changes++;
+  adding = true;
+  assert.equal((await walks(2)).length, 3, 'the first of them twice');
+  await (asked[0] === 'alice' ? alice : bob).closed(SOON);
+  assert.deepEqual(await walks(4), []);
+});
+
+test('a grace ends also when nothing changes any more, and a rule that was lifted meanwhile ends nobody', async (t) => {
+  let changes = 0;
+  const { port, tokens } = await streaming(t, {
+    streamGraceMs: 600,
+    revocationChanges: () => changes,
+  });
+  const clients = [];
+  for (const name of ['alice', 'bob']) {
+    const client = (await wire(t, port)).send(get('/events', name));
+    await client.until(/data: 1/);
+    clients.push(client);
+    tokens.revoked.add(name);
+  }
+  changes++;
+  const askedTwice = (): boolean =>
+    ['alice', 'bob'].every((name) => tokens.asked.filter((each) => each === name).length >= 1);
+  await until(askedTwice, 'both were found revoked', SOON);
+  tokens.revoked.delete('bob');
+  changes++;
+  await clients[0]?.closed(SOON);
+  assert.equal(clients[1]?.ending, 'open');
+});
+
+test('however many there are, a walk lets other work have its turn every few milliseconds', async (t) => {
+  const all = 40;
+  /** How many were asked about between two turns of the event loop. */
+  const together: number[] = [];
+  let count = 0;
+  const { port } = await streaming(t, {
+    revoked: () => {
+      if (count++ === 0)
+        setImmediate(() => {
+          together.push(count);
+          count = 0;
+        });
+      const end = performance.now() + 1;
+      while (performance.now() < end);
+      return false;
+    },
+  });
+  for (let i = 0; i < all; i++)
+    await (await wire(t, port)).send(get('/events', `client ${i}`)).until(/data: 1/);
+  together.length = 0;
+  const asked = (): number => together.reduce((sum, each) => sum + each, 0);
+  await until(() => asked() >= 2 * all, 'all were asked about twice', SOON);
+  assert.ok(Math.max(...together) <= 4, String(together));
+});
+
 test('in the middle of a frame it is reset: no Close frame can be taken for the payload', async (t) => {
   const { port, tokens, webSockets } = await streaming(t);
   const client = await openWebSocket(t, port, 'alice');

@@ -238,13 +238,19 @@ describe('times of a rule event', () => {
 
   it('from a source a cut-off in the future is brought to now and the skew, from an operator it is refused', () => {
     for (const far of [NOW + SKEW + 1, NOW + 365 * LIFE, 1e20, 9e11]) {
-      assert.equal(ruleOf({ issuedBefore: far }).issuedBeforeMs, NOW + SKEW);
+      const rule = ruleOf({ issuedBefore: far });
+      assert.equal(rule.issuedBeforeMs, NOW + SKEW);
+      // What was said is kept beside it: the same again is no news.
+      const said = far === 9e11 ? 9e14 : Math.min(far, 8.64e15);
+      assert.deepEqual(rule.far, [[said, NOW + SKEW]]);
       assert.equal(
         refusalOf({ issuedBefore: far }, 'operator'),
         'issuedBefore: cut-off is in the future',
       );
     }
-    assert.equal(ruleOf({ issuedBefore: NOW + SKEW }, 'operator').issuedBeforeMs, NOW + SKEW);
+    const near = ruleOf({ issuedBefore: NOW + SKEW }, 'operator');
+    assert.equal(near.issuedBeforeMs, NOW + SKEW);
+    assert.equal(near.far, undefined);
   });
 
   it('an end counts where it makes sense, and never beyond the longest token life', () => {
@@ -286,6 +292,30 @@ describe('times of a rule event', () => {
     // One with a cut-off of next year would make its subject unrevokable until then.
     const far = parseRule(event({ action: 'lift', issuedBefore: NOW + LIFE }), policy(), NOW);
     assert.ok(far.action === 'lift' && far.lifts[0]?.issuedBeforeMs === NOW + SKEW);
+  });
+
+  it('a lift takes what was said in the future, in bounded number and for a bounded time', () => {
+    const liftOf = (saidBefore: unknown) => {
+      const parsed = parseRule(event({ action: 'lift', saidBefore }), policy(), NOW);
+      assert.ok(parsed.action === 'lift');
+      return parsed.lifts[0] ?? assert.fail();
+    };
+    const extra = LIFE + 3 * SKEW + 60_000;
+    assert.deepEqual(liftOf([String(NOW + HOUR), NOW + 2 * HOUR, 'soon', NOW - 1, null]).said, [
+      NOW + HOUR,
+      NOW + 2 * HOUR,
+    ]);
+    assert.equal(liftOf([NOW + HOUR]).endsAtMs, NOW + HOUR + extra);
+    // etcd leases nothing for longer than 285 years.
+    assert.equal(liftOf([8.64e15]).endsAtMs, NOW + 36_500 * LIFE + extra);
+    assert.equal(liftOf(Array.from({ length: 100 }, (_, i) => NOW + HOUR + i)).said?.length, 16);
+    for (const none of [undefined, null, 'x', {}, [], [NOW], ['soon']])
+      assert.equal(liftOf(none).said, undefined, inspect(none));
+    // One that is older than any token is wanted for as long as the store may say what it is about.
+    const old = { action: 'lift', issuedBefore: NOW - 3 * LIFE };
+    assert.equal(parseRule(event(old), policy(), NOW).action, 'ended');
+    const needed = event({ ...old, saidBefore: [NOW + HOUR] });
+    assert.equal(parseRule(needed, policy(), NOW).action, 'lift');
   });
 
   it('never throws, and what it makes is always within its bounds', () => {

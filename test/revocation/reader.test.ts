@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { momentOf } from '../../src/revocation/freshness.ts';
 import { parseRule } from '../../src/revocation/parse-rule.ts';
 import type { RuleEvent } from '../../src/revocation/rule-event.ts';
 import type { TokenClaims, TokenIdentity } from '../../src/revocation/token-identity.ts';
+import { keyOfText } from '../../src/revocation/token-key.ts';
 import { listAndReader, POLICY } from './stage.ts';
 
 const NOW = Date.now();
@@ -27,6 +29,65 @@ function stage(options: Parameters<typeof listAndReader>[2] = {}) {
 function tokenOf(claims: TokenClaims, issuer = 'https://a'): TokenIdentity {
   return { keys: [], expiresAtMs: NOW + 600_000, issuers: [issuer], claims };
 }
+
+describe('changes', () => {
+  it('tell whoever was asked about before that a token may be denied by now', () => {
+    const names = ['a', 'b', 'c'];
+    const add = fc.record({
+      kind: fc.constantFrom('token', 'stored', 'rule', 'stored rule', 'lift', 'prolong', 'sweep'),
+      name: fc.constantFrom(...names),
+      cutoff: fc.integer({ min: -200, max: 0 }),
+    });
+    fc.assert(
+      fc.property(fc.array(add, { maxLength: 30 }), (operations) => {
+        const { list, reader, revoke, take } = stage({ maxEntries: 6 });
+        const tokens = names.flatMap((name) =>
+          [-150, -50].map((iat) => ({
+            ...tokenOf({ sub: name, iat: seconds(NOW) + iat }),
+            keys: [keyOfText('id', null, name)],
+          })),
+        );
+        const denied = (): string[] => tokens.map((token) => String(reader.revokedBy(token)));
+        let before = denied();
+        for (const { kind, name, cutoff } of operations) {
+          const { changes } = reader;
+          const keys = [keyOfText('id', null, name)];
+          const issuedBefore = NOW + cutoff * 1_000;
+          const prints = list.fingerprintsOf(keys);
+          const end = seconds(NOW) + 600;
+          if (kind === 'token') list.addToken({ keys, endsAtMs: NOW + 600_000 }, 'test');
+          else if (kind === 'stored') list.restoring.token(prints, 0, end);
+          else if (kind === 'rule') revoke({ sub: name }, issuedBefore);
+          else if (kind === 'lift') take({ action: 'lift', claims: { sub: name }, issuedBefore });
+          else if (kind === 'prolong') list.prolong(prints, 0, NOW + 900_000);
+          else if (kind === 'sweep') list.expireRules();
+          else
+            list.restoring.rule({
+              issuer: null,
+              claims: [['sub', name]],
+              issuedBeforeMs: issuedBefore,
+              endsAtMs: NOW + 600_000,
+            });
+          const after = denied();
+          if (after.some((each, at) => each !== before[at]))
+            assert.notEqual(reader.changes, changes);
+          before = after;
+        }
+      }),
+    );
+  });
+
+  it('do not come from what is known already', () => {
+    const { list, reader, revoke } = stage();
+    const revocation = { keys: [keyOfText('id', null, 'x')], endsAtMs: NOW + 600_000 };
+    list.addToken(revocation, 'test');
+    revoke({ sub: 'alice' }, NOW);
+    const { changes } = reader;
+    list.addToken(revocation, 'test');
+    revoke({ sub: 'alice' }, NOW);
+    assert.equal(reader.changes, changes);
+  });
+});
 
 describe('a rule', () => {
   it('denies what was issued up to its cut-off, and lets a new login pass', () => {

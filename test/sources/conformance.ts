@@ -32,6 +32,8 @@ export interface SourceHarness {
   revokeMalformed?(): Promise<void>;
   /** Breaks the adapter's link: what is open ends and new connections are refused. */
   breakLink(): Promise<void>;
+  /** Most entries that a `list` adapter tells of without a rest. Absent: it has no hold on how many come at a time. */
+  readonly portion?: number;
   mendLink(): Promise<void>;
   /** Words that must be in no error and no log line. */
   readonly secrets: readonly string[];
@@ -80,6 +82,8 @@ export class CollectingSink implements RevocationSink {
   readonly provedAt: number[] = [];
   /** Set by a test that has a journal. */
   durable?: () => Promise<void>;
+  /** Set by a test that looks at the rests of an adapter. */
+  rest?: () => Promise<void>;
 
   add(event: RevocationEvent): void {
     this.events.push(event);
@@ -252,6 +256,29 @@ export function testSource(
             following.sink.firstList?.has(token),
             'a revoked token was missing at complete()',
           );
+      });
+
+      promise('tells of a long list in portions, and waits for each rest to be over', async () => {
+        const { portion } = harness;
+        if (portion === undefined) return;
+        for (let i = 0; i < 2 * portion + 10; i++) await harness.revoke(fresh('long'));
+        const sink = new CollectingSink();
+        const atRest: number[] = [];
+        const rested = Promise.withResolvers<void>();
+        sink.rest = () => {
+          atRest.push(sink.events.length);
+          return rested.promise;
+        };
+        const following = follow(sink);
+        await following.until(() => atRest.length > 0, 'the adapter rests');
+        for (let turn = 0; turn < 20; turn++) await pause(1);
+        assert.deepEqual([atRest.length, sink.completes.length], [1, 0]);
+        assert.equal(sink.events.length, atRest[0], 'nothing was told while it rested');
+        rested.resolve();
+        await following.complete();
+        for (const [i, count] of atRest.entries())
+          assert.ok(count - (atRest[i - 1] ?? 0) <= portion, `at ${atRest.join()}`);
+        assert.ok(atRest.length >= 2, `${atRest.length} rests`);
       });
 
       promise('completes an unchanged list too, and reads it again when asked', async () => {

@@ -186,6 +186,30 @@ describe('etcd answers', { timeout: 60_000 }, () => {
     );
   });
 
+  it('v2: a long list is told of in portions, with a rest between them', () => {
+    const nodes = Array.from({ length: 450 }, (_, i) => ({ key: `/jti/${i}`, value: 'true' }));
+    const list = JSON.stringify({ action: 'get', node: { key: '/jti', dir: true, nodes } });
+    const atRest: number[] = [];
+    return followScript(
+      '/v2/keys/jti/',
+      (request, response) => {
+        response.setHeader('x-etcd-index', '7');
+        response.setHeader('x-etcd-cluster-id', 'a');
+        if (!request.url?.includes('wait=true')) response.end(list);
+      },
+      async (following) => {
+        following.sink.rest = async () => {
+          const told = atRest.push(following.sink.events.length);
+          for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+          assert.equal(following.sink.events.length, atRest[told - 1], 'it waited');
+        };
+        await following.complete();
+        assert.equal(following.sink.events.length, 450);
+        assert.equal(atRest.length, 2);
+      },
+    );
+  });
+
   it('v2: an index that went back, or another cluster, makes it read everything again', async () => {
     for (const change of [
       { index: '3', cluster: 'c' },

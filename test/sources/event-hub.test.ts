@@ -40,6 +40,7 @@ testSource('event-hub', 'list', async () => {
     return { source, close: () => http.close() };
   };
   return {
+    portion: 200,
     open: (log) => open(PASSWORD, log),
     openRefused: (log) => open(WRONG, log),
     revoke: (token) => {

@@ -39,6 +39,7 @@ testSource('event-stream', 'list', async () => {
   const relay = await startTcpRelay(server.port);
   const url = `http://127.0.0.1:${relay.port}/events`;
   return {
+    portion: 100,
     open: (log) => open(url, USER, log),
     openRefused: (log) => open(url, WRONG, log),
     revoke: (token) => {

@@ -125,6 +125,18 @@ describe('the text of a rule', () => {
     );
   });
 
+  it('of a lift names what sources said of a cut-off in the future, and no rule does', () => {
+    const far = [NOW + 1_000 * HOUR, NOW + HOUR];
+    const alice = { ...rule([['sub', 'alice']]), said: far };
+    const { text } = writeRuleText({ action: 'lift', rule: alice });
+    assert.deepEqual((objectOf(text) as Record<string, unknown>)['saidBefore'], far.map(String));
+    const [lift] = read(text, 'lift') as Lift[];
+    assert.deepEqual(lift?.said, far);
+    assert.ok(lift.endsAtMs > NOW + 1_000 * HOUR, 'it outlasts them');
+    const { text: revoked } = writeRuleText({ action: 'revoke', rule: alice });
+    assert.ok(!Object.hasOwn(objectOf(revoked) as object, 'saidBefore'));
+  });
+
   it('comes back through a message and through a key of either API', () => {
     fc.assert(
       fc.property(anyRule, fc.constantFrom('revoke' as const, 'lift' as const), (rule, action) => {
@@ -256,6 +268,10 @@ describe('a rule in JSON', () => {
       ruleEventOf({ action: 'lift', claims: {}, issuer: 'i', issuedBefore: 5, endsAt: 6 }),
       { action: 'lift', claims: {}, issuer: 'i', issuedBefore: 5, endsAt: 6 },
     );
+    const lift = { action: 'lift', claims: { sub: 'a' }, issuedBefore: 5, saidBefore: [7, '8'] };
+    assert.deepEqual(ruleEventOf(lift), lift);
+    const plain = { claims: { sub: 'a' }, issuedBefore: 5 };
+    assert.deepEqual(ruleEventOf({ ...plain, saidBefore: [7] }), { action: 'revoke', ...plain });
     for (const value of [
       {},
       { claims: 'sub' },

@@ -31,15 +31,11 @@ export class FolderLock {
    * @throws OperatorError ERR_STATE_FOLDER when it does not, or when the file cannot be made
    */
   static async acquire(folder: string, waitMs: number): Promise<FolderLock> {
-    const file = join(folder, FILE);
     const deadline = performance.now() + waitMs;
     for (;;) {
-      const database = tryLock(file);
-      if (database !== undefined) {
-        const lock = new FolderLock(database, file);
-        if (lock.stands) return lock;
-        lock.release();
-      } else if (performance.now() >= deadline)
+      const lock = FolderLock.attempt(folder);
+      if (lock !== undefined) return lock;
+      if (performance.now() >= deadline)
         throw new OperatorError(
           'ERR_STATE_FOLDER',
           waitMs > 0
@@ -49,6 +45,20 @@ export class FolderLock {
         );
       await pause(Math.max(1, Math.min(POLL_MS, deadline - performance.now())));
     }
+  }
+
+  /**
+   * Undefined: somebody has the folder.
+   * @throws OperatorError ERR_STATE_FOLDER when the file cannot be made
+   */
+  static attempt(folder: string): FolderLock | undefined {
+    const file = join(folder, FILE);
+    const database = tryLock(file);
+    if (database === undefined) return undefined;
+    const lock = new FolderLock(database, file);
+    if (lock.stands) return lock;
+    lock.release();
+    return undefined;
   }
 
   /** False when the file is not the one any more that was locked: the folder was removed or replaced. */

@@ -31,6 +31,8 @@ interface Waiting {
 
 /** With somebody waiting, a commit begins so soon, milliseconds: long enough for others to come along. */
 const SOON_MS = 2;
+/** Between the begins of two commits, milliseconds: with many to write, each fsync serves more of them. */
+const SHORTEST_INTERVAL_MS = 10;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5000;
 /** Frames in one commit, so that none takes long: 8 MB. */
@@ -50,10 +52,14 @@ export class GroupCommit {
   #waiters: Waiter[] = [];
   #timer: NodeJS.Timeout | undefined;
   #timerDue = Infinity;
+  /** When the last commit began. */
+  #began = -Infinity;
   #running: Promise<void> | undefined;
   #retryMs = FIRST_RETRY_MS;
   #trouble: string | undefined;
   #held = true;
+  /** Held for so long that nobody is to wait for it. */
+  #left = false;
   #closed = false;
 
   constructor(options: GroupCommitOptions) {
@@ -78,6 +84,7 @@ export class GroupCommit {
   /** Lets commits begin. Before that, records only wait. */
   release(): void {
     this.#held = false;
+    this.#left = false;
     this.#plan();
   }
 
@@ -104,7 +111,7 @@ export class GroupCommit {
 
   /** Resolves once all records so far are on the disk; rejects with {@link JournalTrouble} when writing fails. */
   async durable(): Promise<void> {
-    if (this.#closed) throw new JournalTrouble('the journal is closed');
+    if (this.#closed || this.#left) throw new JournalTrouble('the journal is closed');
     if (this.#trouble !== undefined) throw new JournalTrouble(this.#trouble);
     if (this.#durable === this.#appended) return;
     await new Promise<void>((resolve, reject) => {
@@ -116,16 +123,28 @@ export class GroupCommit {
   /** Tries once more to write what waits, and takes no more. @returns false when something could not be written */
   async close(): Promise<boolean> {
     this.#closed = true;
+    return await this.hold();
+  }
+
+  /**
+   * Tries once more to write what waits. What is appended from now on only waits, until {@link release}, and nobody can wait for it.
+   * @returns false when something could not be written
+   */
+  async hold(): Promise<boolean> {
+    const wanted = this.#appended;
+    const upTo = this.#held ? this.#durable : wanted;
+    this.#held = true;
     this.#stopTimer();
     await this.#running;
-    while (!this.#held && this.#durable < this.#appended) {
+    while (this.#durable < upTo) {
       this.#running = this.#run();
       await this.#running;
       if (this.#trouble !== undefined) break;
     }
+    this.#left = true;
     for (const { reject } of this.#waiters) reject(new JournalTrouble('the journal is closed'));
     this.#waiters = [];
-    return this.#durable === this.#appended;
+    return this.#durable >= wanted;
   }
 
   /** Sees to it that a commit begins in time. */
@@ -138,14 +157,18 @@ export class GroupCommit {
         : this.#waiters.length > 0
           ? Math.min(SOON_MS, this.#options.groupCommitMs)
           : this.#options.groupCommitMs;
-    const due = performance.now() + waitMs;
+    const now = performance.now();
+    const due = Math.max(
+      now + waitMs,
+      this.#began + Math.min(SHORTEST_INTERVAL_MS, this.#options.groupCommitMs),
+    );
     if (due >= this.#timerDue) return;
     this.#stopTimer();
     this.#timerDue = due;
     this.#timer = setTimeout(() => {
       this.#stopTimer();
       this.#running = this.#run();
-    }, waitMs);
+    }, due - now);
   }
 
   #stopTimer(): void {
@@ -155,6 +178,7 @@ export class GroupCommit {
 
   /** One commit. Never rejects. */
   async #run(): Promise<void> {
+    this.#began = performance.now();
     const taken = this.#take();
     try {
       await this.#options.commit(taken.map(({ frame }) => frame));

@@ -1,11 +1,10 @@
 import { type Clock, systemClock } from '../clock.ts';
 import type { Lift, Rule } from '../rule.ts';
-import { CommitMark } from './commit-mark.ts';
-import { Compaction, type SnapshotStats } from './compaction.ts';
-import { GapFile } from './gap-file.ts';
+import type { SnapshotStats } from './compaction.ts';
 import { GroupCommit, JournalTrouble } from './group-commit.ts';
+import { JournalFiles, LEFT } from './journal-files.ts';
 import type { JournalOptions } from './journal-options.ts';
-import { KeySetFiles, type StoredKeySet } from './key-set-files.ts';
+import type { StoredKeySet } from './key-set-files.ts';
 import {
   findToken,
   type JournalView,
@@ -15,10 +14,9 @@ import {
   readBook,
 } from './look-up.ts';
 import type { Known, LiftRecord, RuleRecord, TokenRecord } from './record.ts';
-import { type Frame, storyJson } from './record-codec.ts';
-import { type JournalTarget, restoreChain, type RestoreResult } from './restore.ts';
+import { storyJson } from './record-codec.ts';
+import type { JournalTarget, RestoreResult } from './restore.ts';
 import { Repair } from './repair.ts';
-import { SegmentGone, SegmentWriter } from './segment-writer.ts';
 import { StateFolder } from './state-folder.ts';
 import { Turns } from './turns.ts';
 
@@ -49,15 +47,14 @@ export class Journal {
   readonly #folder: StateFolder;
   readonly #clock: Clock;
   readonly #bufferBytes: number;
-  readonly #keySets: KeySetFiles;
-  readonly #gaps: GapFile;
-  readonly #mark: CommitMark;
+  readonly #files: JournalFiles;
   readonly #commits: GroupCommit;
-  /** Those who read files, and the change of files, one after another. */
-  readonly #readers = new Turns();
-  #writer: SegmentWriter | undefined;
-  #compaction: Compaction | undefined;
-  #restored = false;
+  /** What takes the folder or lets go of it, one after another. */
+  readonly #tenures = new Turns();
+  /** Where what the files have goes; undefined before {@link restore}. */
+  #target: JournalTarget | undefined;
+  /** The folder is another gateway's for now. */
+  #lent = false;
   #closed = false;
   /** The folder or the newest segment was removed; nothing was written since. */
   #gone = false;
@@ -65,26 +62,26 @@ export class Journal {
   #knownAsOfMs = 0;
   #knownAsOfWritten = { ms: 0, at: Number.NEGATIVE_INFINITY };
   #said: string | undefined;
-
   private constructor(options: JournalOptions, folder: StateFolder) {
     this.#options = options;
     this.#folder = folder;
     this.#clock = options.clock ?? systemClock;
     this.#bufferBytes = options.bufferBytes ?? 128 * MEBIBYTE;
-    this.#keySets = new KeySetFiles(folder, options.log);
-    this.#gaps = new GapFile(folder);
-    this.#mark = new CommitMark(folder);
+    this.#files = new JournalFiles(options, folder, this.#clock);
     this.#commits = new GroupCommit({
       groupCommitMs: options.groupCommitMs ?? 50,
       bufferBytes: this.#bufferBytes,
-      commit: (frames) => this.#commit(frames),
+      commit: (frames) =>
+        this.#files.commit(frames, () => {
+          this.#gone = true;
+        }),
       changed: () => this.#changed(),
       committed: () => this.#committed(),
     });
     this.#repair = new Repair({
       log: options.log,
       everything: options.everything,
-      salvage: async () => await this.#compaction?.salvage(),
+      salvage: async () => await this.#files.compaction?.salvage(),
       write: (known) => this.#append(known),
       durable: async (mostPending) => {
         if (this.#commits.pendingBytes > mostPending) await this.#commits.durable();
@@ -117,46 +114,79 @@ export class Journal {
 
   /** Why not; undefined when it does. */
   get trouble(): string | undefined {
-    if (this.#closed) return 'the state folder was left to another gateway';
+    if (this.#closed || this.#lent) return LEFT;
     if (this.#commits.trouble !== undefined) return this.#commits.trouble;
     return this.#repair.trouble;
   }
 
   /** Whether the files lack something that the list holds or held. Then they claim no moment up to which everything is in them. */
   get incomplete(): boolean {
-    return this.#repair.needed || this.#gone;
+    return this.#repair.needed || this.#gone || this.#lent;
   }
 
   stats(): JournalStats {
-    const parts = this.#writer?.parts ?? [];
+    const { parts, compaction } = this.#files;
     return {
       pendingBytes: this.#commits.pendingBytes,
       segments: parts.length,
       segmentBytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
-      snapshot: this.#compaction?.last,
-      snapshotTrouble: this.#compaction?.trouble,
+      snapshot: compaction?.last,
+      snapshotTrouble: compaction?.trouble,
     };
   }
 
   /** Hands out everything that was kept. Call it once, first. It never rejects because of what the files hold. */
   async restore(target: JournalTarget): Promise<RestoreResult> {
-    if (this.#restored) throw new Error('a journal is restored once');
-    this.#restored = true;
-    const { result, end } = await restoreChain(this.#folder, target);
-    const { log, segmentBytes = 8 * MEBIBYTE, snapshotBytes = 32 * MEBIBYTE } = this.#options;
-    this.#writer = new SegmentWriter(this.#folder, this.#mark, segmentBytes, end.closed, end.last);
-    this.#compaction = new Compaction({
-      folder: this.#folder,
-      writer: this.#writer,
-      readers: this.#readers,
-      log,
-      snapshotBytes,
-      goneBeforeSeconds: () =>
-        Math.floor((this.#clock.earliest() - (this.#options.keepEndedMs ?? 86_400_000)) / 1000),
+    if (this.#target !== undefined) throw new Error('a journal is restored once');
+    this.#target = target;
+    return await this.#tenures.take(async () => {
+      const { result, salvage } = await this.#files.begin(target);
+      this.#commits.release();
+      if (salvage) this.#repair.salvage();
+      return result;
     });
-    this.#commits.release();
-    if (end.salvage) this.#repair.salvage();
-    return result;
+  }
+
+  /**
+   * Lets go of the folder for another gateway. What is learnt from then on waits in memory, as while the disk fails, and nothing is
+   * acknowledged, until {@link takeBack} or the end.
+   */
+  async lend(): Promise<void> {
+    await this.#tenures.take(async () => {
+      if (this.#lent || this.#closed) return;
+      this.#writeKnownAsOf();
+      this.#lent = true;
+      this.#said = LEFT;
+      await this.#letGo(this.#commits.hold());
+      this.#options.onChange?.();
+    });
+  }
+
+  /**
+   * Takes the folder again once the other gateway has let go of it. What that one wrote stays and is handed out as in {@link restore}; what
+   * this one knows is written to it.
+   * @returns false when somebody has it. Rejects when it is another one by now, or cannot be used
+   */
+  async takeBack(): Promise<boolean> {
+    return await this.#tenures.take(async () => {
+      const target = this.#target;
+      if (!this.#lent || this.#closed || target === undefined) return false;
+      if (!(await this.#folder.retake())) return false;
+      try {
+        const { result, salvage } = await this.#files.begin(target);
+        for (const note of result.damage) this.#options.log.warn(KEY, note);
+        this.#lent = false;
+        this.#commits.release();
+        if (salvage) this.#repair.damaged();
+        else this.#repair.rewrite();
+      } catch (error) {
+        this.#folder.close();
+        throw error;
+      }
+      // What keeps them from being written is said by the next commit.
+      await this.#files.saveGapsAgain().catch(() => undefined);
+      return true;
+    });
   }
 
   /** Keeps a token. `fingerprints` holds its fingerprint from word `at` on; the end is epoch seconds, the time epoch milliseconds. */
@@ -204,6 +234,7 @@ export class Journal {
    * tried again in the background all the same, and `onChange` tells when that worked.
    */
   async durable(): Promise<void> {
+    if (this.#lent) throw new JournalTrouble(LEFT);
     if (this.#repair.trouble === undefined) await this.#commits.durable();
     // Also what was lost meanwhile may be what the caller means.
     if (this.#repair.trouble !== undefined) throw new JournalTrouble(this.#repair.trouble);
@@ -211,12 +242,12 @@ export class Journal {
 
   /** What is kept of a token. Rejects when the files cannot be read. */
   async find(fingerprints: Uint32Array, at: number): Promise<TokenRecord | undefined> {
-    return await this.#read((view) => findToken(view, fingerprints, at));
+    return await this.#view((view) => findToken(view, fingerprints, at));
   }
 
   /** Rules in force (no lift undoes them; some may have ended) and lifts. Rejects when the files cannot be read. */
   async rules(): Promise<{ rules: readonly RuleRecord[]; lifts: readonly LiftRecord[] }> {
-    const book = await this.#read(readBook);
+    const book = await this.#view(readBook);
     return {
       rules: Array.from(book.rules(), ([, record]) => record),
       lifts: Array.from(book.lifts(), ([, record]) => record),
@@ -225,62 +256,60 @@ export class Journal {
 
   /** One page of what has not ended yet. Rejects with a RangeError when cursor or limit are none. */
   async list(query: ListQuery = {}): Promise<ListPage> {
-    return await this.#read((view) => listPage(view, query, this.#clock.earliest()));
+    return await this.#view((view) => listPage(view, query, this.#clock.earliest()));
   }
 
   /** Merges everything so far into the next snapshot now. Rejects when that fails; nothing is lost then. */
   async snapshot(): Promise<void> {
-    if (this.#compaction === undefined) throw new Error('a journal is restored first');
+    const { compaction } = this.#files;
+    if (compaction === undefined) throw new Error('a journal is restored first');
     await this.#commits.durable();
-    if (!(await this.#compaction.run())) this.#repair.damaged();
+    if (!(await compaction.run())) this.#repair.damaged();
   }
 
   /** Keeps the last good key set of an issuer; the time is epoch milliseconds of the wall clock. Rejects when the disk fails. */
   async saveKeySet(issuer: string, jwks: string, readAtWallMs: number): Promise<void> {
-    await this.#keySets.save(issuer, jwks, readAtWallMs);
+    await this.#files.saveKeySet(issuer, jwks, readAtWallMs);
   }
 
   /** The last good key sets of all issuers. */
   async loadKeySets(): Promise<readonly StoredKeySet[]> {
-    return await this.#keySets.load();
+    return await this.#files.loadKeySets();
   }
 
   /** Keeps the gaps that are open: when each ended, epoch milliseconds, by source. Rejects when the disk fails. */
   async saveGaps(ends: ReadonlyMap<string, number>): Promise<void> {
-    await this.#gaps.save(ends);
+    await this.#files.saveGaps(ends);
   }
 
   /** The gaps of the last run; undefined when they cannot be read. */
   async loadGaps(): Promise<ReadonlyMap<string, number> | undefined> {
-    return await this.#gaps.load();
+    return await this.#files.loadGaps();
   }
 
   /** Writes what waits, as far as the disk takes it, and lets go of the folder. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#writeKnownAsOf();
-    const repaired = this.#repair.close();
-    if (!(await this.#commits.close()))
-      this.#options.log.error(KEY, 'not all that was learnt could be written before the end');
-    await this.#compaction?.close();
-    await repaired;
-    await this.#readers.take(async () => {
-      await this.#writer?.close();
-      await this.#mark.close();
+    await this.#tenures.take(async () => {
+      if (this.#lent) return;
+      this.#writeKnownAsOf();
+      await this.#letGo(this.#commits.close());
     });
-    this.#folder.close();
   }
 
-  async #read<T>(work: (view: JournalView) => Promise<T>): Promise<T> {
-    return await this.#readers.take(
-      async () =>
-        await work({
-          folder: this.#folder,
-          parts: this.#writer?.parts ?? [],
-          pending: this.#commits.pending,
-        }),
-    );
+  /** @param written what waits is being written: whether all of it could be */
+  async #letGo(written: Promise<boolean>): Promise<void> {
+    const stopped = this.#repair.stop();
+    if (!(await written))
+      this.#options.log.error(KEY, 'not all that was learnt could be written before the end');
+    await this.#files.compaction?.close();
+    await stopped;
+    await this.#files.end();
+  }
+
+  async #view<T>(work: (view: JournalView) => Promise<T>): Promise<T> {
+    return await this.#files.view(work, () => this.#commits.pending);
   }
 
   #append(known: Known): void {
@@ -295,28 +324,9 @@ export class Journal {
 
   #writeKnownAsOf(): void {
     const ms = this.#knownAsOfMs;
-    if (this.incomplete || !this.#restored || ms <= this.#knownAsOfWritten.ms) return;
+    if (this.incomplete || this.#target === undefined || ms <= this.#knownAsOfWritten.ms) return;
     if (!this.#commits.append((frame) => frame.knownAsOf(ms), true)) return;
     this.#knownAsOfWritten = { ms, at: performance.now() };
-  }
-
-  async #commit(frames: readonly Frame[]): Promise<void> {
-    const writer = this.#writer;
-    if (writer === undefined) throw new Error('a journal is restored first');
-    if (!this.#folder.stands) {
-      this.#gone = true;
-      await this.#mark.close();
-      await this.#folder.restoreFolder();
-    }
-    try {
-      await writer.commit(frames);
-    } catch (error) {
-      if (error instanceof SegmentGone) {
-        this.#gone = true;
-        await this.#mark.close();
-      }
-      throw error;
-    }
   }
 
   #committed(): void {
@@ -324,12 +334,12 @@ export class Journal {
       this.#gone = false;
       this.#repair.damaged();
     } else this.#repair.go();
-    if (this.#compaction?.due === true && !this.#closed) void this.#compact();
+    if (this.#files.compaction?.due === true && !this.#closed) void this.#compact();
   }
 
   async #compact(): Promise<void> {
     try {
-      if ((await this.#compaction?.run()) === false) this.#repair.damaged();
+      if ((await this.#files.compaction?.run()) === false) this.#repair.damaged();
     } catch (error) {
       if (!this.#closed) this.#options.log.warn(KEY, `no snapshot was made: ${messageOf(error)}`);
     }

@@ -210,17 +210,19 @@ function readStory(json: string, kind: number, visitor: RecordVisitor): boolean 
   }
   if (!isObject(value) || typeof value['source'] !== 'string') return false;
   if (kind === RULE) {
-    if (value['kind'] !== 'rule' || !isScope(value['rule'])) return false;
+    if (value['kind'] !== 'rule' || !isScope(value['rule']) || !isFar(value['rule']['far']))
+      return false;
     visitor.rule?.(value as unknown as RuleRecord);
   } else {
-    if (value['kind'] !== 'lift' || !isScope(value['lift'])) return false;
+    if (value['kind'] !== 'lift' || !isScope(value['lift']) || !isTimes(value['lift']['said']))
+      return false;
     visitor.lift?.(value as unknown as LiftRecord);
   }
   return true;
 }
 
-/** Whether a value has the fields that rules and lifts have in common, which is all of them. */
-function isScope(value: unknown): boolean {
+/** Whether a value has the fields that rules and lifts have in common. */
+function isScope(value: unknown): value is Record<string, unknown> {
   return (
     isObject(value) &&
     (value['issuer'] === null || typeof value['issuer'] === 'string') &&
@@ -233,6 +235,20 @@ function isScope(value: unknown): boolean {
     ) &&
     Number.isFinite(value['issuedBeforeMs']) &&
     Number.isFinite(value['endsAtMs'])
+  );
+}
+
+/** Whether it is what a rule may have in `far`, or nothing, as in journals of before there was such a member. */
+function isFar(value: unknown): boolean {
+  return value === undefined || (Array.isArray(value) && value.every((pair) => isTimes(pair, 2)));
+}
+
+function isTimes(value: unknown, exactly?: number): boolean {
+  if (value === undefined) return exactly === undefined;
+  return (
+    Array.isArray(value) &&
+    (exactly === undefined || value.length === exactly) &&
+    value.every((time) => Number.isFinite(time))
   );
 }
 

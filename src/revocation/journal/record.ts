@@ -1,3 +1,4 @@
+import { combineFar, combineSaid, farMember, saidMember } from '../far-cutoff.ts';
 import type { Lift, Rule } from '../rule.ts';
 
 /** What the journal knows of one revoked token. There is no token text in it, and no id. */
@@ -100,8 +101,10 @@ export function combineRules(one: RuleRecord, other: RuleRecord): RuleRecord {
       ? heardFirst(one.learntAtMs, one.source, other.learntAtMs, other.source)
       : cutoffs > 0;
   const kept = first ? one : other;
+  const { issuer, claims, issuedBeforeMs } = kept.rule;
   const endsAtMs = Math.max(one.rule.endsAtMs, other.rule.endsAtMs);
-  return { ...kept, rule: { ...kept.rule, endsAtMs } };
+  const far = farMember(combineFar(one.rule.far, other.rule.far, issuedBeforeMs));
+  return { ...kept, rule: { issuer, claims, issuedBeforeMs, endsAtMs, ...far } };
 }
 
 /** The same for what was lifted. */
@@ -110,6 +113,8 @@ export function combineLifts(one: LiftRecord, other: LiftRecord): LiftRecord {
   const first =
     cutoffs === 0 ? heardFirst(one.atMs, one.source, other.atMs, other.source) : cutoffs > 0;
   const kept = first ? one : other;
+  const { issuer, claims, issuedBeforeMs } = kept.lift;
   const endsAtMs = Math.max(one.lift.endsAtMs, other.lift.endsAtMs);
-  return { ...kept, lift: { ...kept.lift, endsAtMs } };
+  const said = saidMember(combineSaid(one.lift.said, other.lift.said, issuedBeforeMs));
+  return { ...kept, lift: { issuer, claims, issuedBeforeMs, endsAtMs, ...said } };
 }

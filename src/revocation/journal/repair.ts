@@ -23,7 +23,7 @@ export interface RepairOptions {
 /** Makes the files whole again after they were damaged, or after the disk failed for longer than memory lasted. */
 export class Repair {
   readonly #options: RepairOptions;
-  readonly #stop = new AbortController();
+  #stop = new AbortController();
   /** What is good of the files is to be saved into a new snapshot. */
   #salvage = false;
   /** Something that was learnt is neither in the files nor in memory for them: all is to be written again. */
@@ -69,18 +69,28 @@ export class Repair {
     this.#options.changed();
   }
 
+  /** Everything is to be written again, as nobody knows what became of the files meanwhile. Where the list cannot tell, they count as they are. */
+  rewrite(): void {
+    if (this.#options.everything === undefined) return;
+    this.#lost = true;
+    this.go();
+  }
+
   /** Begins, if there is something to do. Called whenever the disk takes writes. */
   go(): void {
     if (this.#running !== undefined || !this.#todo) return;
+    const { signal } = this.#stop;
     this.#running = this.#run().finally(() => {
       this.#running = undefined;
-      if (!this.#stop.signal.aborted) this.#options.changed();
+      if (!signal.aborted) this.#options.changed();
     });
   }
 
-  async close(): Promise<void> {
+  /** Stops what runs, so that it is begun anew when there is reason to {@link go} again. */
+  async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;
+    this.#stop = new AbortController();
   }
 
   get #todo(): boolean {

@@ -17,7 +17,7 @@ import { Slices } from './slices.ts';
 import { SnapshotFile } from './snapshot-file.ts';
 import type { StateFolder } from './state-folder.ts';
 
-/** Where a restore puts what it reads. Calls are synchronous; a token may come more than once, with different ends. */
+/** Where a restore puts what it reads, which may know some of it already. Calls are synchronous; a token may come more than once, with different ends. */
 export interface JournalTarget {
   /** How many tokens are about to come, at least: said once, first, where it is known. */
   expect?(tokens: number): void;

@@ -31,7 +31,8 @@ export class StateFolder {
   readonly identity: Identity;
   /** What was wrong with the secret or the id of the installation. */
   readonly damage: readonly Damage[];
-  #lock: FolderLock;
+  /** Undefined while the folder is another gateway's. */
+  #lock: FolderLock | undefined;
 
   private constructor(
     path: string,
@@ -86,16 +87,18 @@ export class StateFolder {
 
   /** False when the folder was removed or replaced under way. */
   get stands(): boolean {
-    return this.#lock.stands;
+    return this.#lock?.stands ?? false;
   }
 
   /**
-   * Makes the folder again after it was removed, with the same secret and id, and takes it. Rejects when somebody else has it or when it holds
-   * another secret: whose it is then is not for a running gateway to decide.
+   * Takes the folder once more: after it was removed, when it is made again with the same secret and id, and after {@link close}. Rejects when
+   * it holds another secret: whose it is then is not for a running gateway to decide.
+   * @returns false when another gateway has it
    */
-  async restoreFolder(): Promise<void> {
+  async retake(): Promise<boolean> {
     await mkdir(this.path, { recursive: true, mode: 0o700 });
-    const lock = await FolderLock.acquire(this.path, 0);
+    const lock = FolderLock.attempt(this.path);
+    if (lock === undefined) return false;
     try {
       const installation = Buffer.from(`${this.identity.installation}\n`);
       for (const [name, content] of [
@@ -111,8 +114,9 @@ export class StateFolder {
       lock.release();
       throw error;
     }
-    this.#lock.release();
+    this.#lock?.release();
     this.#lock = lock;
+    return true;
   }
 
   /** Names of everything in the folder, in no order. */
@@ -157,8 +161,10 @@ export class StateFolder {
     }
   }
 
+  /** Lets go of it. */
   close(): void {
-    this.#lock.release();
+    this.#lock?.release();
+    this.#lock = undefined;
   }
 }
 

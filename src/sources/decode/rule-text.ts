@@ -6,7 +6,8 @@
  *
  * All values are text there, times epoch milliseconds. Portcullis writes these two for rules that name nothing but a client or a subject, with `issuer`
  * and `endsAt` beside them, which WSO2's readers pass over. Everything else, and every lift, is its own:
- * `{portcullisRule: "revoke" | "lift", issuer, claims, issuedBefore, endsAt}`.
+ * `{portcullisRule: "revoke" | "lift", issuer, claims, issuedBefore, endsAt}`, a lift with `saidBefore`: cut-offs that sources said and that lay too
+ * far in the future to be taken so.
  */
 
 /** A rule as its text tells of it: a `RuleEvent`. Times are as received. */
@@ -16,6 +17,7 @@ export interface RuleInText {
   readonly claims: JsonObject;
   readonly issuedBefore: unknown;
   readonly endsAt?: unknown;
+  readonly saidBefore?: unknown;
 }
 
 /** A rule to be written: an `OutgoingRule`. Times are epoch milliseconds. */
@@ -26,6 +28,8 @@ interface WritableRule {
     readonly claims: readonly (readonly [name: string, value: string])[];
     readonly issuedBeforeMs: number;
     readonly endsAtMs: number;
+    /** Of a lift. */
+    readonly said?: readonly number[];
   };
 }
 
@@ -90,7 +94,7 @@ export function readRuleObject(object: JsonObject): RuleReading | undefined {
  * are checked by whoever keeps the list; a text is the reason why there is none.
  */
 export function ruleEventOf(object: JsonObject): RuleInText | string {
-  const { action, issuer, claims, issuedBefore, endsAt } = object;
+  const { action, issuer, claims, issuedBefore, endsAt, saidBefore } = object;
   if (action !== undefined && action !== 'revoke' && action !== 'lift')
     return 'rule has an unknown action';
   if (issuer !== undefined && issuer !== null && typeof issuer !== 'string')
@@ -102,6 +106,7 @@ export function ruleEventOf(object: JsonObject): RuleInText | string {
     issuedBefore,
     ...(typeof issuer === 'string' && { issuer }),
     ...(endsAt !== undefined && endsAt !== null && { endsAt }),
+    ...(action === 'lift' && Array.isArray(saidBefore) && { saidBefore }),
   };
 }
 
@@ -112,7 +117,7 @@ export function writeRuleText({ action, rule }: WritableRule): {
   /** base64url without padding, which WSO2's readers take too: it needs no escape in a URL or a key. */
   readonly text: string;
 } {
-  const { issuer, claims, issuedBeforeMs, endsAtMs } = rule;
+  const { issuer, claims, issuedBeforeMs, endsAtMs, said } = rule;
   const beside = { issuer: issuer ?? undefined, endsAt: String(endsAtMs) };
   const time = String(issuedBeforeMs);
   const [[name, value] = ['', '']] = claims.length === 1 && action === 'revoke' ? claims : [];
@@ -131,6 +136,7 @@ export function writeRuleText({ action, rule }: WritableRule): {
               claims: Object.fromEntries(claims),
               issuedBefore: time,
               ...beside,
+              ...(action === 'lift' && said !== undefined && { saidBefore: said.map(String) }),
             },
           };
   const text = Buffer.from(JSON.stringify(written.object), 'utf8').toString('base64url');

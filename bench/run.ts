@@ -102,11 +102,18 @@ function buildProject(folder: string, upstreamPort: number): string {
   return join(folder, 'petstore/target/petstore.mjs');
 }
 
-function writeGatewayConfig(folder: string, port: number, hub: string, tokens: BenchTokens): void {
-  mkdirSync(join(folder, 'conf'), { recursive: true });
-  writeFileSync(join(folder, 'issuer.pem'), tokens.publicKeyPem);
+/** A home of its own, with the engine that it is to run. */
+function writeGatewayHome(
+  home: string,
+  engine: 'own' | 'node',
+  port: number,
+  hub: string,
+  tokens: BenchTokens,
+): void {
+  mkdirSync(join(home, 'conf'), { recursive: true });
+  writeFileSync(join(home, 'issuer.pem'), tokens.publicKeyPem);
   writeFileSync(
-    join(folder, 'conf/micro-gw.conf'),
+    join(home, 'conf/micro-gw.conf'),
     `[listenerConfig]
   host = "127.0.0.1"
   httpPort = ${port}
@@ -116,9 +123,12 @@ function writeGatewayConfig(folder: string, port: number, hub: string, tokens: B
   enable = false
 [server]
   threads = 1
+  httpEngine = "${engine}"
+[b7a.http.accesslog]
+  path = "${home}/access.log"
 [[jwtTokenConfig]]
   issuer = "${tokens.issuer}"
-  certificatePath = "${folder}/issuer.pem"
+  certificatePath = "${home}/issuer.pem"
 [tokenRevocationConfig]
   maxStaleness = "1d"
 [tokenRevocationConfig.persistent]
@@ -217,15 +227,18 @@ async function main(): Promise<void> {
       const name = kind === 'plain' ? 'HAProxy, plain proxy' : 'HAProxy, jwt_verify + map';
       await add(name, port, start(0, 'haproxy', ['-db', '-f', file]));
     }
-    const port = await freePort();
-    writeGatewayConfig(folder, port, hub.url, tokens);
-    const gateway = startProgram(
-      'taskset',
-      ['-c', '0', process.execPath, join(root, 'dist/cli/gateway.js'), artifact],
-      { env: { MGW_HOME: folder } },
-    );
-    programs.push(gateway);
-    await add('Portcullis', port, gateway);
+    for (const engine of ['own', 'node'] as const) {
+      const port = await freePort();
+      const home = join(folder, engine);
+      writeGatewayHome(home, engine, port, hub.url, tokens);
+      const gateway = startProgram(
+        'taskset',
+        ['-c', '0', process.execPath, join(root, 'dist/cli/gateway.js'), artifact],
+        { env: { MGW_HOME: home } },
+      );
+      programs.push(gateway);
+      await add(`Portcullis, engine "${engine}"`, port, gateway);
+    }
 
     const results = await measure(
       targets,

@@ -4,8 +4,10 @@ import type { IssuerOptions } from './auth/authenticator-options.ts';
 import type { IntrospectionOptions } from './auth/introspection.ts';
 import type { KeySetReading } from './auth/remote-key-set.ts';
 import type { MgwConfig } from './config/config.ts';
+import type { AccessLogOptions } from './gateway/access-line.ts';
 import type { SharedCalls } from './gateway/call-count.ts';
 import type { GatewayOptions, ListenAddress, ListenerOptions } from './gateway/options.ts';
+import { routeKeys } from './gateway/route-metrics.ts';
 import type { HttpClientOptions } from './net/http-client.ts';
 import type { Api } from './openapi/route.ts';
 import type { ReaderOptions } from './revocation/reader.ts';
@@ -26,10 +28,18 @@ export interface SharedIssuer extends Omit<IssuerOptions, 'keys'> {
 export interface DataPlaneSettings {
   readonly log: MgwConfig['log'];
   readonly apis: readonly Api[];
+  /** What their routes are called where requests are counted, in the order of their places. */
+  readonly routeKeys: readonly string[];
   /** The artifact's file, where it has a filter: a function cannot cross. */
   readonly filterFrom: string | undefined;
+  /** What is written of requests, where it is. */
+  readonly accessLog: Omit<AccessLogOptions, 'write'> | undefined;
+  readonly tracing: MgwConfig['tracing'];
   readonly gateway: Omit<
     GatewayOptions,
+    | 'accessLog'
+    | 'routeCounters'
+    | 'tracing'
     | 'apis'
     | 'authenticator'
     | 'ready'
@@ -59,8 +69,12 @@ export interface DataPlaneData {
   readonly counters: SharedArrayBuffer;
   /** Memories that all threads count their calls in. */
   readonly calls: SharedCalls;
+  /** Memory that only this thread counts its requests in by route. */
+  readonly routes: SharedArrayBuffer;
   /** Memory of its log relay. */
   readonly flight: SharedArrayBuffer;
+  /** Memory in which its access lines that are not written are counted. */
+  readonly accessWaiting: SharedArrayBuffer;
 }
 
 /** What there is beside the configuration. */
@@ -78,7 +92,13 @@ export function dataPlaneSettings(config: MgwConfig, parts: DataPlaneParts): Dat
   return {
     log: config.log,
     apis: artifact.apis,
+    routeKeys: routeKeys(artifact.apis),
     filterFrom: artifact.filter === undefined ? undefined : artifactFile,
+    tracing: config.tracing,
+    accessLog: config.accessLog && {
+      format: config.accessLog.format,
+      sample: config.accessLog.sample,
+    },
     gateway: gatewaySettings(config, parts),
     issuers: issuers.map(({ keys, ...rules }) => ({
       ...rules,
@@ -146,7 +166,7 @@ function gatewaySettings(
   config: MgwConfig,
   { trust }: DataPlaneParts,
 ): DataPlaneSettings['gateway'] {
-  const { listeners, limits, server, httpClients, keyManager, auth } = config;
+  const { listeners, limits, server, httpClients, keyManager, auth, edge } = config;
   // One key for all threads: a client that comes back is served by any of them.
   const tls = { ...trust.listener, ticketKeys: randomBytes(TICKET_KEY_BYTES) };
   const open = listenAddresses(config).map(({ kind, ...address }): ListenerOptions => {
@@ -155,6 +175,8 @@ function gatewaySettings(
   });
   const { serverUrl, tokenContext } = keyManager;
   return {
+    engine: server.httpEngine,
+    edge,
     listeners: open,
     keyManager: { serverUrl, tokenContext },
     upstream: {
@@ -168,11 +190,14 @@ function gatewaySettings(
     },
     timeouts: {
       headersMs: listeners.headersTimeoutMs,
+      requestMs: listeners.requestTimeoutMs,
       keepAliveMs: listeners.keepAliveTimeoutMs,
     },
     limits: {
       maxUriLength: limits.maxUriBytes,
       maxHeaderSize: limits.maxHeaderBytes,
+      maxHeaderCount: limits.maxHeaderCount,
+      minDataRate: limits.minDataRate,
       maxBodySize: limits.maxBodyBytes ?? -1,
       maxPipelined: limits.maxPipelined,
     },

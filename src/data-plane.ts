@@ -4,12 +4,15 @@ import { createAuthenticator } from './auth/authenticate.ts';
 import { SharedKeyRing } from './auth/shared-key-ring.ts';
 import type { DataPlaneData, DataPlaneSettings } from './data-plane-settings.ts';
 import { createGateway } from './gateway/gateway.ts';
-import { countDegraded } from './gateway/observe.ts';
+import { countDegraded, countDropped } from './gateway/observe.ts';
 import { createLog } from './log-writer.ts';
 import { createHttpClient } from './net/http-client.ts';
 import { type Knowledge, RevocationReader } from './revocation/reader.ts';
 import { monotonicMs } from './revocation/shared-state.ts';
+import { LineBatch } from './telemetry/line-batch.ts';
+import { SpanExporter } from './telemetry/otlp.ts';
 import { ControlLink, type DataPlaneService } from './threads/control-link.ts';
+import { VERSION } from './version.ts';
 
 /**
  * The composition root of a data-plane thread, and the module that it runs: from what the control thread hands over to listeners that
@@ -43,6 +46,19 @@ async function startDataPlane(data: DataPlaneData, link: ControlLink): Promise<D
     cache: settings.tokenCache,
     now: () => revocations.now(),
   });
+  const accessLines =
+    settings.accessLog && new LineBatch(data.accessWaiting, link.writeAccessLines);
+  // Also at the end by an uncaught error: what came before it is worth reading.
+  process.on('exit', () => accessLines?.flush());
+  const spans =
+    settings.tracing &&
+    new SpanExporter({
+      ...settings.tracing,
+      version: VERSION,
+      http,
+      log,
+      onDropped: (count) => countDropped(data.counters, 'spans', count),
+    });
   const gateway = createGateway({
     ...settings.gateway,
     upstream: { ...settings.gateway.upstream, sharedCalls: data.calls },
@@ -54,11 +70,17 @@ async function startDataPlane(data: DataPlaneData, link: ControlLink): Promise<D
     log,
     filter,
     counters: data.counters,
+    routeCounters: { memory: data.routes, keys: settings.routeKeys },
+    tracing: settings.tracing && spans && { sample: settings.tracing.sample, record: spans.add },
+    accessLog: settings.accessLog &&
+      accessLines && { ...settings.accessLog, write: accessLines.write },
   });
   return {
     listen: (how) => gateway.listen(how),
     async drain(graceMs) {
       await gateway.close(graceMs);
+      accessLines?.flush();
+      await spans?.close();
       await authenticator.close();
       await http.close();
     },

@@ -7,16 +7,20 @@ import { CALL_COUNT_BYTES, forgetCalls } from './gateway/call-count.ts';
 import {
   COUNTER_BYTES,
   type Degraded,
+  type Dropped,
   forgetActive,
   type GatewayCounters,
   readCounters,
   readDegraded,
+  readDropped,
 } from './gateway/observe.ts';
 import type { Bound } from './gateway/options.ts';
+import { readRoutes, ROUTE_COUNTER_BYTES, type RouteFigures } from './gateway/route-metrics.ts';
 import type { LogWriter } from './log-writer.ts';
 import type { OperatorError } from './errors.ts';
 import type { SharedList, Tables } from './revocation/revocation-list.ts';
 import type { DataPlaneThread, Report } from './threads/data-plane-thread.ts';
+import { newWaiting, settled } from './telemetry/line-batch.ts';
 import { landed, newFlight } from './threads/log-relay.ts';
 import type { Fingerprints } from './threads/messages.ts';
 import { Supervisor } from './threads/supervisor.ts';
@@ -38,6 +42,8 @@ export interface DataPlanesOptions {
   readonly renewKeys: (issuer: string) => Promise<KeyRenewal>;
   /** Keeps the entry with this fingerprint until then, epoch milliseconds. */
   readonly prolong: (print: Uint32Array, expiresAtMs: number) => void;
+  /** Takes lines of the access log; calls back when they are written or dropped. */
+  readonly writeAccessLines: (bytes: Uint8Array, settled: () => void) => void;
   readonly log: LogWriter;
 }
 
@@ -48,6 +54,9 @@ export class DataPlanes {
   /** By place: a replacement goes on counting where the one before it stopped. */
   readonly #counters: readonly SharedArrayBuffer[];
   readonly #calls: readonly SharedArrayBuffer[];
+  /** By place: what the access log has not written yet of any thread that was there. */
+  readonly #accessWaiting: readonly SharedArrayBuffer[];
+  readonly #routes: readonly SharedArrayBuffer[];
   /** By place, of the thread that is there now: one that dies may leave lines on their way. */
   readonly #flights: SharedArrayBuffer[] = [];
 
@@ -57,6 +66,8 @@ export class DataPlanes {
     const places = Array.from({ length: threads });
     this.#counters = places.map(() => new SharedArrayBuffer(COUNTER_BYTES));
     this.#calls = places.map(() => new SharedArrayBuffer(CALL_COUNT_BYTES));
+    this.#accessWaiting = places.map(newWaiting);
+    this.#routes = places.map(() => new SharedArrayBuffer(ROUTE_COUNTER_BYTES));
     this.#supervisor = new Supervisor({
       entry: ENTRY,
       threads,
@@ -129,6 +140,16 @@ export class DataPlanes {
     return readCounters(this.#counters);
   }
 
+  /** What was to be written of requests and was dropped in its thread. */
+  dropped(): Record<Dropped, number> {
+    return readDropped(this.#counters);
+  }
+
+  /** What happened on each route that was called, in all threads that there have been. */
+  routes(): RouteFigures[] {
+    return readRoutes(this.#routes, this.#options.settings.routeKeys);
+  }
+
   /** Requests that were let through although revocations may have been missed. */
   degraded(): Record<Degraded, number> {
     return readDegraded(this.#counters);
@@ -144,13 +165,25 @@ export class DataPlanes {
     const flight = newFlight();
     this.#flights[place] = flight;
     const counters = this.#counters[place];
-    if (counters === undefined) throw new RangeError(`there is no place ${place}`);
+    const accessWaiting = this.#accessWaiting[place];
+    const routes = this.#routes[place];
+    if (counters === undefined || accessWaiting === undefined || routes === undefined)
+      throw new RangeError(`there is no place ${place}`);
     const calls = { place, memories: this.#calls };
-    return { settings, keySets: keySets(), list: list(), counters, calls, flight };
+    return {
+      settings,
+      keySets: keySets(),
+      list: list(),
+      counters,
+      calls,
+      flight,
+      accessWaiting,
+      routes,
+    };
   }
 
   #take(report: Report, thread: DataPlaneThread, place: number): void {
-    const { log, prolong, renewKeys } = this.#options;
+    const { log, prolong, renewKeys, writeAccessLines } = this.#options;
     switch (report.kind) {
       case 'log': {
         const flight = this.#flights[place];
@@ -158,6 +191,14 @@ export class DataPlanes {
         if (report.dropped > 0)
           log.warn('Log', `${report.dropped} log line(s) of thread ${place + 1} were dropped`);
         log.relay(report.lines);
+        break;
+      }
+      case 'accessLines': {
+        const waiting = this.#accessWaiting[place];
+        const { bytes } = report;
+        writeAccessLines(bytes, () => {
+          if (waiting !== undefined) settled(waiting, bytes.length);
+        });
         break;
       }
       case 'prolong':

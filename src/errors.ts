@@ -201,6 +201,7 @@ export const API_REFUSALS = {
   internal_error: 500,
   not_durable: 503,
   list_full: 503,
+  taken_over: 503,
 } as const satisfies Record<string, number>;
 
 export type ApiRefusalCode = keyof typeof API_REFUSALS;
@@ -281,6 +282,8 @@ export const OPERATOR_ERRORS = {
   ERR_TOKEN_SERVICE_STATE:
     'Give each token service a state file of its own, readable and writable.',
   ERR_TOKEN_SERVICE_LISTEN: 'Choose a free port and an address of this machine.',
+  ERR_ACCESS_LOG:
+    'Let [b7a.http.accesslog] path name a file in a folder that is there and that the gateway may write to; a pipe needs a reader first.',
   ERR_STATE_FOLDER:
     'Give each gateway a state folder of its own that it may read and write, or stop the other gateway (--takeover waits for it).',
 } as const satisfies Record<string, string>;

@@ -8,7 +8,8 @@ const FLUSH_TIMEOUT_MS = 1_000;
 
 /** Where finished lines go. Writing never blocks, throws or rejects. */
 interface LogSink {
-  write(line: string): void;
+  /** One or several lines, kept or dropped together. */
+  write(lines: string): void;
   /** Resolves when what was written is handed over, or after a second without a reader. */
   flush(): Promise<void>;
 }
@@ -40,14 +41,14 @@ export function streamSink(
   }
 
   return {
-    write(line) {
+    write(lines) {
       if (stream.destroyed) return;
-      if (stream.writableLength + line.length > maxWaiting) {
-        dropped += 1;
+      if (stream.writableLength + lines.length > maxWaiting) {
+        dropped += count(lines);
         return;
       }
       settle();
-      stream.write(line);
+      stream.write(lines);
     },
     flush: () =>
       new Promise((resolve) => {
@@ -67,14 +68,20 @@ export function streamSink(
 function fileSink(report: (dropped: number) => string): LogSink {
   let dropped = 0;
   return {
-    write(line) {
+    write(lines) {
       try {
-        writeSync(1, dropped === 0 ? line : report(dropped) + line);
+        writeSync(1, dropped === 0 ? lines : report(dropped) + lines);
         dropped = 0;
       } catch {
-        dropped += 1;
+        dropped += count(lines);
       }
     },
     flush: () => Promise.resolve(),
   };
+}
+
+function count(lines: string): number {
+  let found = 0;
+  for (let at = lines.indexOf('\n'); at !== -1; at = lines.indexOf('\n', at + 1)) found++;
+  return found;
 }

@@ -6,7 +6,7 @@ export interface LogOptions {
   readonly level: LogLevel;
   /** `text`: WSO2's line; `json`: one object a line with `level`, `time` (ISO 8601, UTC), `module`, `key`, `id`, `message`. */
   readonly format: 'text' | 'json';
-  /** Takes each finished line, its line feed included. Default: standard output (log-sink.ts), never blocking and never failing. */
+  /** Takes finished lines, their line feeds included. Default: standard output (log-sink.ts), never blocking and never failing. */
   readonly write?: (line: string) => void;
   /** The bracketed module. The default is WSO2's, so that what reads its log goes on working. */
   readonly module?: string;
@@ -79,10 +79,7 @@ export function createLog(options: LogOptions): LogWriter {
       if (options.format === 'json') put('INFO', '-', message);
       else if (isOn('INFO')) sink.write(`${printable(message, MAX_MESSAGE_BYTES)}\n`);
     },
-    relay(lines) {
-      // One by one: a sink that drops counts lines.
-      for (const line of lines.split(/(?<=\n)/)) sink.write(line);
-    },
+    relay: (lines) => sink.write(lines),
     flush: () => sink.flush(),
   };
 }

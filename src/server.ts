@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { type AccessLines, openAccessLines } from './access-log.ts';
 import type { Artifact } from './artifact.ts';
 import { createAuthenticator, type TokenVerifier } from './auth/authenticate.ts';
 import type { IssuerOptions } from './auth/authenticator-options.ts';
@@ -50,6 +51,8 @@ export interface Server {
   readonly bound: readonly Bound[];
   /** Resolves when the gateway cannot go on: it is to be closed, and the process to end with a failure. */
   readonly failed: Promise<OperatorError>;
+  /** Opens the file of the access log anew, after a rotation. */
+  reopenAccessLog(): Promise<void>;
   /** Drains and lets go of everything: resolves when nothing is left. */
   close(): Promise<void>;
 }
@@ -72,6 +75,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     sayWarnings(config, log);
     const trust = await openTrust(config, placeOf);
     for (const { level, message } of trust.notes) log[level](LOG_KEY, message);
+    const accessLines = await openAccessLines(config, placeOf, log);
+    closers.push(async () => accessLines?.close());
 
     // Before anything is taken from a gateway that runs: one that cannot start must not cost the other its state folder.
     const credentials = await operatorCredentials(options);
@@ -113,6 +118,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       keySets: () => keySets.readings,
       renewKeys: (issuer) => keySets.renew(issuer),
       prolong: (print, expiresAtMs) => revocations.list.prolong(print, 0, expiresAtMs),
+      writeAccessLines: (bytes, settled) => accessLines?.write(bytes, settled),
       log,
     });
     dataPlanes = planes;
@@ -133,7 +139,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const closeOperator = await startOperator(options, credentials, {
       ...opened,
       verifier,
-      threads: threadsView(planes, threads),
+      threads: threadsView(planes, threads, accessLines),
       startedAtMs: Date.now(),
       policy: config.revocation,
       sources: new Map(
@@ -149,7 +155,12 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const bound = await withListenKey(placeOf, () => planes.listen(CAN_SHARE_ADDRESSES));
     await claim.hold(addresses, bound);
     sayListeners(bound, log);
-    return { bound, failed: planes.hopeless, close };
+    return {
+      bound,
+      failed: planes.hopeless,
+      reopenAccessLog: async () => accessLines?.reopen(),
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
@@ -267,7 +278,11 @@ function verifierOf(
 }
 
 /** The data-plane threads as the operator sees them. */
-function threadsView(planes: DataPlanes, wanted: number): ThreadsView {
+function threadsView(
+  planes: DataPlanes,
+  wanted: number,
+  accessLines: AccessLines | undefined,
+): ThreadsView {
   return {
     get serving() {
       return planes.serving;
@@ -279,6 +294,11 @@ function threadsView(planes: DataPlanes, wanted: number): ThreadsView {
     confirm: (entries, waitMs) => planes.confirm(entries, waitMs),
     counters: () => planes.counters(),
     degraded: () => planes.degraded(),
+    routes: () => planes.routes(),
+    dropped() {
+      const { accessLines: lines, spans } = planes.dropped();
+      return { accessLines: lines + (accessLines?.dropped ?? 0), spans };
+    },
   };
 }
 

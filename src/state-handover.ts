@@ -30,7 +30,7 @@ export function requestHandover(folder: string): () => void {
 }
 
 /**
- * Lets go of the journal when another gateway asks for it, so that both can serve until this one is told to end: what this one learns from
+ * Lets go of the journal when another gateway asks for it, again and again (a file that only stands there asks for nothing), so that both can serve until this one is told to end: what this one learns from
  * then on is written down by the other, which follows the same sources. When the other one is refused or dies, the folder is taken back: the
  * lock on it is free then, and nobody asks for it. Returns how to stop looking.
  */
@@ -57,18 +57,19 @@ export function allowHandover(
   const takeBack = async (): Promise<void> => {
     if (!(await journal.takeBack())) return;
     lent = false;
+    sign = undefined;
     said = undefined;
     forget(file);
     log.warn(LOG_KEY, 'The gateway that was to take over is gone: the state folder is taken back');
   };
   const look = async (): Promise<void> => {
-    const found = signOf(file);
+    const [before, found] = [sign, signOf(file)];
+    sign = found;
     if (!lent) {
-      if (found !== undefined) await lend();
+      if (before !== undefined && found !== undefined && found !== before) await lend();
       return;
     }
-    quiet = found === sign ? quiet + 1 : 0;
-    sign = found;
+    quiet = found === before ? quiet + 1 : 0;
     if (quiet > 0 && quiet % QUIET_LOOKS === 0) await takeBack();
   };
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {
   existsSync,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   readFileSync,
   rmSync,
@@ -52,6 +53,13 @@ function holder(t: TestContext, folder: string, holding: Holding = {}) {
   return { log, look, calls };
 }
 
+/** Somebody asks for the folder until it is left to them, and is killed then, which leaves the request behind. */
+async function askedFor(folder: string, look: (times?: number) => Promise<void>): Promise<void> {
+  const stopAsking = requestHandover(folder);
+  await look(2);
+  stopAsking();
+}
+
 test('the state folder is left once to who asks for it, and a request from before counts for nobody', async (t) => {
   const folder = temporaryFolder(t);
   requestHandover(folder)();
@@ -68,9 +76,7 @@ test('when nobody asks any more, it is taken back as soon as it can be had, and 
   const folder = temporaryFolder(t);
   let free = false;
   const { look, calls, log } = holder(t, folder, { takeBack: () => Promise.resolve(free) });
-  // One that is killed leaves its request behind.
-  requestHandover(folder)();
-  await look();
+  await askedFor(folder, look);
   assert.deepEqual(calls, ['lend']);
   await look(40);
   assert.ok(calls.length > 5 && calls.slice(1).every((call) => call === 'take back'));
@@ -91,12 +97,32 @@ test('when nobody asks any more, it is taken back as soon as it can be had, and 
 test('a request that was left while another gateway has the folder keeps nobody from taking it back', async (t) => {
   const folder = temporaryFolder(t);
   const { look, calls } = holder(t, folder);
-  requestHandover(folder)();
-  await look();
+  await askedFor(folder, look);
   writeFileSync(join(folder, 'takeover'), '');
   await look(6);
   assert.deepEqual(calls, ['lend', 'take back']);
   assert.ok(!existsSync(join(folder, 'takeover')));
+});
+
+test('what only stands there is no request, also where it cannot be removed', async (t) => {
+  const folder = temporaryFolder(t);
+  const { look, calls } = holder(t, folder);
+  const takeover = join(folder, 'takeover');
+  writeFileSync(takeover, '');
+  await look(40);
+  assert.deepEqual(calls, [], 'a file that nobody touches');
+  rmSync(takeover);
+  await look();
+  mkdirSync(takeover);
+  await look(40);
+  assert.deepEqual(calls, [], 'a folder');
+
+  const stopAsking = requestHandover(folder);
+  await look(2);
+  assert.deepEqual(calls, ['lend'], 'somebody asks all the same');
+  stopAsking();
+  await look(40);
+  assert.deepEqual(calls, ['lend', 'take back']);
 });
 
 test('what cannot be looked at is no request, and ends nothing', async (t) => {
@@ -113,7 +139,7 @@ test('a journal that cannot be closed, or not be taken back, is said once', asyn
     lend: () => Promise.reject(new Error('EIO')),
     takeBack: () => Promise.reject(new Error('another secret')),
   });
-  requestHandover(folder)();
+  await askedFor(folder, look);
   await look(20);
   const errors = log.lines.filter((line) => line.startsWith('ERROR'));
   assert.equal(errors.length, 2);

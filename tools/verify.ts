@@ -31,23 +31,27 @@ function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = 
 /** Tests of all steps so far that were left out. */
 const left: string[] = [];
 
-function tests(pattern: string, concurrency: number): void {
+function tests(pattern: string, concurrency: number, env: NodeJS.ProcessEnv = {}): void {
   const files = globSync(pattern, { cwd: root }).sort();
   if (files.length === 0) throw new StepFailed(`no test file matches ${pattern}`);
   const folder = mkdtempSync(join(tmpdir(), 'portcullis-verify-'));
   const report = join(folder, 'report.tap');
   try {
-    run(process.execPath, [
-      '--disable-warning=ExperimentalWarning',
-      '--test',
-      `--test-concurrency=${concurrency}`,
-      '--test-timeout=180000',
-      '--test-reporter=spec',
-      '--test-reporter-destination=stdout',
-      '--test-reporter=tap',
-      `--test-reporter-destination=${report}`,
-      ...files,
-    ]);
+    run(
+      process.execPath,
+      [
+        '--disable-warning=ExperimentalWarning',
+        '--test',
+        `--test-concurrency=${concurrency}`,
+        '--test-timeout=180000',
+        '--test-reporter=spec',
+        '--test-reporter-destination=stdout',
+        '--test-reporter=tap',
+        `--test-reporter-destination=${report}`,
+        ...files,
+      ],
+      env,
+    );
     left.push(...notRun(readFileSync(report, 'utf8')));
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -71,9 +75,16 @@ const STEPS: readonly Step[] = [
     name: 'unit',
     run: () =>
       tests(
-        'test/{*,{revocation,auth,config,openapi,project,gateway,http1,tls,net,admin,operations,check}/**/*}.test.ts',
+        'test/{*,{revocation,auth,config,openapi,project,http1,tls,net,admin,operations,telemetry,check}/**/*}.test.ts',
         2,
       ),
+  },
+  {
+    name: 'data-plane',
+    run: () => {
+      for (const engine of ['node', 'own'])
+        tests('test/gateway/**/*.test.ts', 2, { PORTCULLIS_HTTP_ENGINE: engine });
+    },
   },
   {
     name: 'servers',

@@ -152,9 +152,12 @@ export function notFound(): ApiRefusal {
 async function revoke(operations: Operations, call: Call): Promise<Answer> {
   refuseQuery(call.query);
   const request = parseRevocationRequest(await call.body(), Date.now());
-  call.about(namesOf(request), request.reason);
-  const done = await operations.revoke(request, call.by);
-  call.about(`${namesOf(request)} ${done.id} ${done.applied}`, request.reason);
+  const names = namesOf(request);
+  call.about(names, request.reason);
+  // Whatever becomes of the call then: what acts is on record.
+  const done = await operations.revoke(request, call.by, ({ id, applied }) =>
+    call.about(`${names} ${id} ${applied}`, request.reason),
+  );
   const { confirmedThreads: threads } = done;
   // It holds here and is on the disk, but a thread has not said so in time.
   const unconfirmed = threads !== undefined && threads.confirmed < threads.of;

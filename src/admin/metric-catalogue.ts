@@ -1,6 +1,6 @@
-/** One metric: what it says, in the words of its HELP line, and whether it only grows. */
+/** One metric: what it says, in the words of its HELP line, and whether it only grows. A histogram has counts by upper bound, and a sum. */
 interface MetricEntry {
-  readonly type: 'counter' | 'gauge';
+  readonly type: 'counter' | 'gauge' | 'histogram';
   readonly help: string;
   /** Names of its labels. Values are names from the configuration or fixed words: never a token, a subject or an address. */
   readonly labels: readonly string[];
@@ -103,6 +103,31 @@ export const METRICS = {
     help: 'Secured requests let through while revocations were unknown or stale, by policy.',
     labels: ['policy'],
   },
+  portcullis_route_requests_total: {
+    type: 'counter',
+    help: 'Requests of a route that have ended, by the class of their answer: none, 1xx (a WebSocket) to 5xx. Routes that were never called are left out; beyond 2,048 they are counted together as other.',
+    labels: ['method', 'route', 'status'],
+  },
+  portcullis_route_refusals_total: {
+    type: 'counter',
+    help: 'Requests of a route that the gateway refused, or whose upstream failed; portcullis_requests_total says why.',
+    labels: ['method', 'route'],
+  },
+  portcullis_route_duration_seconds: {
+    type: 'histogram',
+    help: 'How long requests of a route took, from their head to their end; WebSockets are not in it.',
+    labels: ['method', 'route'],
+  },
+  portcullis_access_lines_dropped_total: {
+    type: 'counter',
+    help: 'Lines of the access log that were not written: the disk is full or slow, or whoever reads a pipe is.',
+    labels: [],
+  },
+  portcullis_spans_dropped_total: {
+    type: 'counter',
+    help: 'Spans that were not handed over: the receiver refuses them, is too slow or cannot be reached.',
+    labels: [],
+  },
   portcullis_threads: {
     type: 'gauge',
     help: 'Data-plane threads that serve.',
@@ -154,11 +179,22 @@ type Labels<Name extends MetricName> = Readonly<
   Record<(typeof METRICS)[Name]['labels'][number], string>
 >;
 
+/** What a histogram has counted with one set of labels. */
+export interface Histogram {
+  /** How many values were not above each bound; bounds ascend. */
+  readonly buckets: readonly { readonly bound: number; readonly count: number }[];
+  readonly sum: number;
+  readonly count: number;
+}
+
 /** One value with its labels; a plain number where the metric has none. */
 export type MetricReading<Name extends MetricName> =
   (typeof METRICS)[Name]['labels'] extends readonly []
     ? number
-    : readonly { readonly labels: Labels<Name>; readonly value: number }[];
+    : readonly {
+        readonly labels: Labels<Name>;
+        readonly value: (typeof METRICS)[Name]['type'] extends 'histogram' ? Histogram : number;
+      }[];
 
 /** A reading of every metric that the core has to give: one that is left out does not compile. */
 export type MetricValues = {

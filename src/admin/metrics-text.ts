@@ -1,4 +1,4 @@
-import { METRICS, type AllMetrics, type MetricName } from './metric-catalogue.ts';
+import { METRICS, type AllMetrics, type Histogram, type MetricName } from './metric-catalogue.ts';
 
 /** Media type of the text exposition format. */
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
@@ -16,9 +16,26 @@ export function metricsText(values: AllMetrics): string {
     if (typeof reading === 'number') lines.push(`${name} ${formatValue(reading)}`);
     else
       for (const { labels, value } of reading)
-        lines.push(`${name}${formatLabels(labels)} ${formatValue(value)}`);
+        if (typeof value === 'number')
+          lines.push(`${name}${formatLabels(labels)} ${formatValue(value)}`);
+        else lines.push(...histogramLines(name, labels, value));
   }
   return `${lines.join('\n')}\n`;
+}
+
+function histogramLines(
+  name: string,
+  labels: Readonly<Record<string, string>>,
+  { buckets, sum, count }: Histogram,
+): string[] {
+  const bucket = (le: number, most: number): string =>
+    `${name}_bucket${formatLabels({ ...labels, le: formatValue(le) })} ${formatValue(most)}`;
+  return [
+    ...buckets.map(({ bound, count: most }) => bucket(bound, most)),
+    bucket(Infinity, count),
+    `${name}_sum${formatLabels(labels)} ${formatValue(sum)}`,
+    `${name}_count${formatLabels(labels)} ${formatValue(count)}`,
+  ];
 }
 
 function formatLabels(labels: Readonly<Record<string, string>>): string {

@@ -93,7 +93,7 @@ export const OPENAPI = {
         ],
         responses: {
           '200': ok('One page.', 'RevocationPage'),
-          ...refusals('unknown_member', 'invalid_value'),
+          ...refusals('unknown_member', 'invalid_value', 'taken_over'),
         },
       },
       post: {
@@ -114,7 +114,10 @@ export const OPENAPI = {
         operationId: 'explain',
         summary: 'Whether a JWT would pass here now, and if not why.',
         requestBody: body('ExplainRequest'),
-        responses: { '200': ok('The verdict.', 'Verdict'), ...refusals(...WITH_BODY) },
+        responses: {
+          '200': ok('The verdict.', 'Verdict'),
+          ...refusals(...WITH_BODY, 'taken_over'),
+        },
       },
     },
     '/revocations/{id}': {
@@ -124,7 +127,7 @@ export const OPENAPI = {
         summary: 'One revocation.',
         responses: {
           '200': ok('The revocation.', 'Revocation'),
-          ...refusals('not_found', 'unknown_member'),
+          ...refusals('not_found', 'unknown_member', 'taken_over'),
         },
       },
       delete: {
@@ -133,7 +136,14 @@ export const OPENAPI = {
         requestBody: body('LiftRequest'),
         responses: {
           '200': ok('The rule has no effect any more.', 'Lifted'),
-          ...refusals(...WITH_BODY, 'not_found', 'not_a_rule', 'not_durable'),
+          ...refusals(
+            ...WITH_BODY,
+            'not_found',
+            'not_a_rule',
+            'not_durable',
+            'list_full',
+            'taken_over',
+          ),
         },
       },
     },

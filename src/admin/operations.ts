@@ -13,18 +13,26 @@ export interface Operations {
    * Applies a revocation here, makes it durable (the journal's fsync), publishes it to every source that can, and waits for the data-plane
    * threads if asked. Rejects with `invalid_value` naming the field that the core's own rules refuse (`issuedBefore`, `endsAt`, `claims`,
    * ...), `not_durable` when it acts in memory but could not be written, `list_full` when there is no room for it.
+   * @param acts called as soon as it acts here, before anything that may keep this from resolving
    */
-  revoke(request: RevocationRequest, by: Operator): Promise<Revoked>;
-  /** One page of what is revoked, from the journal. Rejects with `invalid_value` and field `cursor` for a cursor that is not its own. */
+  revoke(
+    request: RevocationRequest,
+    by: Operator,
+    acts: (applied: Pick<Revoked, 'id' | 'applied'>) => void,
+  ): Promise<Revoked>;
+  /**
+   * One page of what is revoked, from the journal. Rejects with `invalid_value` and field `cursor` for a cursor that is not its own, with
+   * `taken_over` while another gateway has the journal.
+   */
   revocations(query: RevocationQuery): Promise<RevocationPage>;
-  /** Undefined when nothing has this id, or has it no more. */
+  /** Undefined when nothing has this id, or has it no more. Rejects with `taken_over`. */
   revocation(id: string): Promise<RevocationRecord | undefined>;
   /**
    * Takes a rule back; what is lifted already is written and published once more. Rejects with `not_found`, `not_a_rule` (the id of a token or
-   * lift), `not_durable`.
+   * lift), `not_durable`, `taken_over` (nothing was lifted then).
    */
   lift(id: string, why: string, by: Operator): Promise<Lifted>;
-  /** Whether a JWT would pass here now. Never rejects because of what the token is. */
+  /** Whether a JWT would pass here now. Never rejects because of what the token is; with `taken_over` where only the journal could say what denies it. */
   explain(token: string): Promise<Verdict>;
   status(): Status | Promise<Status>;
   readiness(): Readiness;

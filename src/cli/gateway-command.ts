@@ -4,7 +4,7 @@ import { describeConfig } from '../config/describe.ts';
 import { loadConfig } from '../config/load.ts';
 import { describeError, OperatorError } from '../errors.ts';
 import { createLog } from '../log-writer.ts';
-import { startServer } from '../server.ts';
+import { type Server, startServer } from '../server.ts';
 import { VERSION } from '../version.ts';
 import { complaint } from './complaint.ts';
 import type { Io } from './io.ts';
@@ -14,6 +14,7 @@ const USAGE = `Use: gateway <artifact> [--takeover] [--section.key=value ...]
 
 Runs the file that \`micro-gw build\` made. The configuration is micro-gw.conf in $MGW_CONF_DIR, $MGW_HOME/conf or ./conf;
 any of its keys can be overridden, for instance --b7a.log.level=DEBUG.
+SIGHUP opens the file of the access log anew, after a rotation.
 With --takeover it shares the ports of a gateway that runs already, until that one ends: start the new one, wait for it, end the old one.
 `;
 
@@ -96,10 +97,19 @@ async function run(
   const artifactFile = resolve(io.cwd, path);
   const artifact = await loadArtifact(artifactFile);
   const log = createLog({ ...config.log });
+  let server: Server | undefined;
+  let early = false;
+  const onHangUp = (): void => {
+    early = server === undefined;
+    // Never rejects: what is wrong is said in the log, and the file that was open stays.
+    void server?.reopenAccessLog();
+  };
+  process.on('SIGHUP', onHangUp);
   try {
     for (const { level, message } of notes) log[level]('Configuration', message);
     for (const line of describeConfig(config)) log.debug('Configuration', line);
-    const server = await startServer({ config, placeOf, artifact, artifactFile, takeover, log });
+    server = await startServer({ config, placeOf, artifact, artifactFile, takeover, log });
+    if (early) onHangUp();
     const ending = await Promise.race([
       ended.then((signal) => ({ why: signal, code: 0 })),
       Promise.race([server.failed, uncaught()]).then((error) => {
@@ -115,6 +125,7 @@ async function run(
     log.info('APIGateway', 'Ended');
     return ending.code;
   } finally {
+    process.off('SIGHUP', onHangUp);
     await log.flush();
   }
 }

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import type { Assembly } from './assembly.ts';
 import type {
+  AccessLogConfig,
   HeaderRule,
   KeyManagerConfig,
   MgwConfig,
   OperatorConfig,
   StoreConfig,
+  TracingConfig,
 } from './config.ts';
+import { assembleEdgeRules } from './edge-rules.ts';
 import { assembleIssuers } from './issuers.ts';
 import { isLoopback } from './read-value.ts';
 import { assembleSources } from './sources.ts';
@@ -45,14 +48,18 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
       keyStore: keyStore(listenerConfig.keyStorePath, listenerConfig.keyStorePassword),
       trustStore: keyStore(listenerConfig.trustStorePath, listenerConfig.trustStorePassword),
       headersTimeoutMs: listenerConfig.headersTimeout,
+      requestTimeoutMs: listenerConfig.requestTimeout,
       keepAliveTimeoutMs: listenerConfig.keepAliveTimeout,
     },
     limits: {
       maxUriBytes: listenerConfig.maxUriLength,
       maxHeaderBytes: listenerConfig.maxHeaderSize,
+      maxHeaderCount: listenerConfig.maxHeaderCount,
       maxBodyBytes: limit(listenerConfig.maxEntityBodySize),
+      minDataRate: listenerConfig.minDataRate,
       maxPipelined: listenerConfig.maxPipelinedRequests,
     },
+    edge: assembleEdgeRules(assembly),
     server: {
       header: server.header === '' ? DEFAULT_SERVER_HEADER : server.header,
       headerRules: assembleHeaderRules(assembly),
@@ -60,6 +67,7 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
       clockSkewMs:
         server.timestampSkew === -1 ? settings.keyManager.timestampSkew : server.timestampSkew,
       drainTimeoutMs: server.drainTimeout,
+      httpEngine: server.httpEngine,
       threads: server.threads,
     },
     auth: {
@@ -94,6 +102,8 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
       maxResponseHeaderBytes: settings['httpClients.responseLimits'].maxHeaderSize,
     },
     log: settings['b7a.log'],
+    tracing: assembleTracing(settings['b7a.observability.tracing']),
+    accessLog: assembleAccessLog(settings['b7a.http.accesslog']),
   };
 }
 
@@ -131,6 +141,18 @@ function assembleOperator(assembly: Assembly, home: string): OperatorConfig | un
     clientCaPath: table.clientCaPath,
     allowedHosts: table.allowedHosts,
   };
+}
+
+function assembleTracing({
+  enabled,
+  ...tracing
+}: TracingConfig & { readonly enabled: boolean }): TracingConfig | undefined {
+  return enabled ? tracing : undefined;
+}
+
+/** Undefined when it is to go nowhere. */
+function assembleAccessLog(table: AccessLogConfig): AccessLogConfig | undefined {
+  return table.console || table.path !== undefined ? table : undefined;
 }
 
 function isLoopbackHost(host: string): boolean {

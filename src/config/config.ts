@@ -9,6 +9,7 @@ export interface MgwConfig {
   readonly home: string;
   readonly listeners: ListenersConfig;
   readonly limits: RequestLimits;
+  readonly edge: EdgeConfig;
   readonly server: ServerConfig;
   readonly auth: AuthConfig;
   readonly tokenCache: TokenCacheConfig;
@@ -17,6 +18,10 @@ export interface MgwConfig {
   readonly operator: OperatorConfig | undefined;
   readonly httpClients: HttpClientsConfig;
   readonly log: LogConfig;
+  /** Absent: none is written. */
+  readonly accessLog: AccessLogConfig | undefined;
+  /** Absent: traces pass untouched. */
+  readonly tracing: TracingConfig | undefined;
 }
 
 /** A key store or trust store: PKCS12, JKS or PEM. PEM takes no notice of the password. */
@@ -43,6 +48,8 @@ export interface ListenersConfig {
   readonly trustStore: StoreConfig | undefined;
   /** How long a client may take to send a request head. */
   readonly headersTimeoutMs: number;
+  /** How long it may take to send a whole request. */
+  readonly requestTimeoutMs: number;
   /** How long a kept-alive connection may stay without a request. */
   readonly keepAliveTimeoutMs: number;
 }
@@ -52,10 +59,31 @@ export interface RequestLimits {
   readonly maxUriBytes: number;
   /** Bytes of all header fields; above it 431. */
   readonly maxHeaderBytes: number;
+  /** Number of header fields; above it 431. */
+  readonly maxHeaderCount: number;
   /** Bytes of a request body; above it 413. Absent: no limit. */
   readonly maxBodyBytes: number | undefined;
+  /** Bytes a second that a client has to send or take; 0: any. */
+  readonly minDataRate: number;
   /** Requests of one HTTP/1.1 connection that may wait for their turn. */
   readonly maxPipelined: number;
+}
+
+/** `[edgeRules]`; docs/edge-rules.md says what each means. The first value is the default, and closed. */
+export interface EdgeConfig {
+  readonly dotSegments: 'refuse' | 'normalise';
+  readonly emptySegments: 'refuse' | 'merge';
+  readonly encodedSlash: 'refuse' | 'keep';
+  readonly pathParameters: 'both' | 'refuse' | 'keep';
+  readonly underscoreNames: 'drop' | 'refuse' | 'pass';
+  readonly absoluteForm: 'sameHost' | 'refuse';
+  readonly methodOverride: 'remove' | 'pass';
+  readonly trace: 'refuse' | 'serve';
+  readonly duplicateCredentials: 'refuse' | 'first';
+  readonly forwardedFields: 'trusted' | 'pass';
+  readonly nominatedFields: 'remove' | 'keep';
+  readonly requestBodyOnGet: 'forward' | 'refuse';
+  readonly upgrade: 'websocket' | 'none';
 }
 
 export interface ServerConfig {
@@ -68,6 +96,8 @@ export interface ServerConfig {
   readonly clockSkewMs: number;
   /** How long requests in flight may go on after SIGTERM. */
   readonly drainTimeoutMs: number;
+  /** What speaks HTTP/1.1. */
+  readonly httpEngine: 'node' | 'own';
   /** Threads for requests; 0: one per core. */
   readonly threads: number;
 }
@@ -289,6 +319,25 @@ export interface HttpClientsConfig {
   readonly maxConnections: number | undefined;
   /** Bytes of an upstream's answer head. */
   readonly maxResponseHeaderBytes: number;
+}
+
+/** `[b7a.observability.tracing]`. */
+export interface TracingConfig {
+  readonly endpoint: string;
+  /** Of the traces that begin here, every n-th is recorded. */
+  readonly sample: number;
+  readonly serviceName: string;
+}
+
+/** `[b7a.http.accesslog]`. */
+export interface AccessLogConfig {
+  /** To standard output. */
+  readonly console: boolean;
+  /** Absolute path of the file it is appended to. Absent: none. */
+  readonly path: string | undefined;
+  readonly format: 'combined' | 'json';
+  /** Of requests that were served, every n-th is written. */
+  readonly sample: number;
 }
 
 export interface LogConfig {

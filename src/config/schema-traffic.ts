@@ -85,6 +85,13 @@ export const TRAFFIC_SCHEMA = {
         max: '1 MiB',
         doc: 'Most bytes of all header fields of a request; more are answered 431.',
       },
+      maxHeaderCount: {
+        kind: 'integer',
+        default: 100,
+        min: 10,
+        max: 10_000,
+        doc: 'Most header fields of a request; more are answered 431. Not a WSO2 key.',
+      },
       maxEntityBodySize: {
         kind: 'size',
         default: -1,
@@ -100,6 +107,21 @@ export const TRAFFIC_SCHEMA = {
         min: '100ms',
         max: '1h',
         doc: 'How long a client may take to send a request head. Not a WSO2 key.',
+      },
+      requestTimeout: {
+        kind: 'duration',
+        default: '300s',
+        bare: 'milliseconds',
+        min: '1s',
+        max: '1d',
+        doc: 'How long a client may take to send a whole request, body included. Not a WSO2 key.',
+      },
+      minDataRate: {
+        kind: 'size',
+        default: '240 B',
+        min: '0 B',
+        max: '1 GiB',
+        doc: 'Bytes a second that a client has to send of a body that is waited for, and to take of an answer, over 10 seconds; 0 asks for none. Of `httpEngine = "own"`. Not a WSO2 key.',
       },
       keepAliveTimeout: {
         kind: 'duration',
@@ -130,6 +152,12 @@ export const TRAFFIC_SCHEMA = {
         default: 'ballerina',
         mayBeEmpty: true,
         doc: 'The `Server` header of answers. Empty means `ballerina`, as in WSO2.',
+      },
+      httpEngine: {
+        kind: 'choice',
+        default: 'own',
+        of: ['own', 'node'],
+        doc: "What speaks HTTP/1.1 with clients and upstreams: `own` is Portcullis's strict codec, `node` is Node's server and undici. Not a WSO2 key.",
       },
       threads: {
         kind: 'integer',

@@ -6,6 +6,7 @@ import type { Routes } from './routes.ts';
 import type { HeaderPolicy } from './headers.ts';
 import type { Observer } from './observe.ts';
 import type { Limits } from './options.ts';
+import type { Tracer } from './trace-context.ts';
 import type { Endpoints } from './upstream.ts';
 
 /** What every request of one gateway shares. `routes` is replaced whole; nothing else changes but `draining` and `closing`. */
@@ -29,5 +30,7 @@ export interface DataPlane {
   readonly realm: string;
   readonly keepAlive: boolean;
   readonly observer: Observer;
+  /** Undefined: what clients say of traces passes untouched. */
+  readonly tracer: Tracer | undefined;
   readonly log: Log;
 }

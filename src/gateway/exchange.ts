@@ -1,24 +1,20 @@
 import { randomUUID } from 'node:crypto';
-import { IncomingMessage, type ServerResponse } from 'node:http';
-import {
-  constants,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type OutgoingHttpHeaders,
-} from 'node:http2';
-import type { Socket } from 'node:net';
-import type { Writable } from 'node:stream';
 import type { Caller } from '../auth/caller.ts';
+import { GatewayFault } from '../errors.ts';
+import { GrammarError } from '../http1/refusal.ts';
 import type { Log } from '../log.ts';
+import type { ClientListener, ClientSide } from './client-side.ts';
 import type { Connection } from './connection.ts';
 import type { DataPlane } from './data-plane.ts';
 import { filterHead } from './filter.ts';
+import type { Finished, FinishedOperation } from './finished.ts';
 import type { Handshake } from './handshake.ts';
 import type { RequestHead } from './headers.ts';
 import type { Outcome } from './observe.ts';
 import type { ListenerOptions } from './options.ts';
+import { grammarFault } from './refusal-answer.ts';
 import { reject } from './reject.ts';
-import type { Switchable } from './switchable.ts';
+import type { Trace } from './trace-context.ts';
 import type { Tunnel } from './tunnel.ts';
 
 /** Where a request came in. */
@@ -27,20 +23,21 @@ export interface Site {
   readonly scheme: 'http' | 'https';
 }
 
-/** Unread request bodies are read on, so that the client sees the answer, up to this many bytes and milliseconds. */
-const DISCARD_BYTES = 256 * 1024;
-const DISCARD_MS = 5_000;
+/** Who is at work on the answer. */
+export interface Work {
+  /** Nobody waits for it any more: the client left, a deadline passed, or another answer was given. */
+  onGone(): void;
+  /** The client takes more. */
+  onDrained(): void;
+}
 
-/** Bodies up to this size are worth a copy to save a system call's worth of work. */
-const ONE_WRITE_BYTES = 8_192;
-
-/** One request and its response, over HTTP/1.1 or HTTP/2. Whoever answers first has answered; later answers are ignored. */
-export class Exchange {
+/** One request and its response, over whatever engine and version of HTTP. Whoever answers first has answered; later answers are ignored. */
+export class Exchange implements ClientListener, Finished {
   readonly id = randomUUID();
   readonly plane: DataPlane;
   readonly site: Site;
   readonly connection: Connection;
-  readonly request: IncomingMessage | Http2ServerRequest;
+  readonly client: ClientSide;
   readonly method: string;
   /** Path and query. */
   target: string;
@@ -50,21 +47,28 @@ export class Exchange {
   status = 0;
   /** Until there is an end, the client might still leave. */
   outcome: Outcome = 'aborted';
-  /** Milliseconds; only kept for the DEBUG line. */
-  readonly startedAt: number;
-  /** True when the client waits for `100 Continue` before it sends its body. */
-  readonly expectsContinue: boolean;
-  /** Called when nobody waits for the upstream any more: the client left, a deadline passed, or another answer was given. */
-  onGone: (() => void) | undefined;
+  /** Milliseconds of `performance.now()`. */
+  readonly startedAt = performance.now();
+  readonly version: ClientSide['version'];
+  /** What it is for, once that is known. */
+  operation: FinishedOperation | undefined;
+  /** Bytes of the bodies: of the request as far as it was read, of the answer as far as it was given away. */
+  bytesIn = 0;
+  bytesOut = 0;
+  /** When the upstream was called last, milliseconds of `performance.now()`. */
+  calledAt = 0;
+  /** Milliseconds from then to the head of its answer; -1: there was none. */
+  upstreamMs = -1;
+  /** Where it stands in a trace. */
+  trace: Trace | undefined;
+  work: Work | undefined;
   /** The connection is to be closed with this response. */
   closeAfter = false;
   /** The gateway's own endpoints pass no filter. */
   unfiltered = false;
   /** Who was let in; their open streams end when their token is revoked. */
   caller: Caller | undefined;
-  /** The client's socket, where its connection could still become a WebSocket. */
-  switchable: Switchable | undefined;
-  /** What the client asked for with it. */
+  /** What the client asked for, when it would switch to WebSocket. */
   handshake: Handshake | undefined;
   /** The WebSocket that this request has become. */
   tunnel: Tunnel | undefined;
@@ -74,41 +78,24 @@ export class Exchange {
   askedAt: number | undefined;
   /** When {@link LiveWatch} found its token revoked, milliseconds of the monotonic clock. */
   revokedAt: number | undefined;
-  /** HTTP/2: the streams of its connection that began before and after it. */
+  /** The exchanges of its connection that began before and after it. */
   older: Exchange | undefined;
   newer: Exchange | undefined;
-  readonly #response: ServerResponse | Http2ServerResponse;
   #answered = false;
   #ended = false;
   #closed = false;
-  #stall: NodeJS.Timeout | undefined;
 
-  constructor(
-    plane: DataPlane,
-    site: Site,
-    connection: Connection,
-    request: IncomingMessage | Http2ServerRequest,
-    response: ServerResponse | Http2ServerResponse,
-    expectsContinue: boolean,
-    onClosed: (exchange: Exchange) => void,
-  ) {
+  constructor(plane: DataPlane, site: Site, connection: Connection, client: ClientSide) {
     this.plane = plane;
     this.site = site;
     this.connection = connection;
-    this.request = request;
-    this.#response = response;
-    this.method = request.method ?? '';
-    this.target = request.url ?? '';
-    this.expectsContinue = expectsContinue;
-    this.startedAt = plane.log.debugEnabled ? performance.now() : 0;
+    this.client = client;
+    this.method = client.method;
+    this.target = client.target;
+    this.version = client.version;
+    client.listener = this;
+    connection.join(this);
     plane.observer.begin();
-    response.on('close', () => {
-      this.#closed = true;
-      clearTimeout(this.#stall);
-      if (!this.#ended) this.#letGo();
-      plane.observer.end(this);
-      onClosed(this);
-    });
   }
 
   get log(): Log {
@@ -116,7 +103,7 @@ export class Exchange {
   }
 
   get http2(): boolean {
-    return !(this.request instanceof IncomingMessage);
+    return this.version === '2.0';
   }
 
   /** Someone has answered, or nobody is left to answer to. */
@@ -131,7 +118,7 @@ export class Exchange {
 
   /** HTTP/2 only: a body may follow. */
   get openStream(): boolean {
-    return this.http2 && !(this.request as Http2ServerRequest).stream.endAfterHeaders;
+    return this.http2 && this.client.body !== undefined;
   }
 
   /** For the log: method and path without the query, and without segments that are longer than a UUID and so may be a token. */
@@ -144,29 +131,34 @@ export class Exchange {
   /**
    * Sends the head of the answer, through the extension's `filterResponse` where there is one. The promise that is returned then never
    * rejects. Throws on fields that HTTP does not allow; then nothing was sent, and there may be another answer.
-   * @param fields name and value, alternating
+   * @param fields name and value, alternating; without framing
+   * @param length bytes of the body; -1: not known
+   * @param clean the fields come from an upstream's answer as a parser of ours gave them
    */
-  begin(status: number, fields: string[]): void | Promise<void> {
+  begin(
+    status: number,
+    fields: readonly string[],
+    length: number,
+    clean: boolean,
+  ): void | Promise<void> {
     if (this.answered) return;
     this.#answered = true;
     if (this.plane.filter?.filterResponse === undefined || this.unfiltered) {
       try {
-        this.#writeHead(status, fields);
+        this.#writeHead(status, fields, length, clean);
       } catch (error) {
         this.#answered = false;
-        this.#forgetHead();
         throw error;
       }
       return;
     }
     return filterHead(this.plane.filter, status, fields, this.id)
       .then((head) => {
-        if (!this.#closed) this.#writeHead(head.status, head.fields);
+        if (!this.#closed) this.#writeHead(head.status, head.fields, length, false);
       })
       .catch((error: unknown) => {
         this.#answered = false;
         this.unfiltered = true;
-        this.#forgetHead();
         reject(this, error);
       });
   }
@@ -178,134 +170,102 @@ export class Exchange {
     this.outcome = outcome;
     const { serverHeader } = this.plane.policy;
     if (serverHeader !== undefined) fields.push('Server', serverHeader);
-    if (status !== 204 && status !== 304) {
-      fields.push('Content-Length', String(Buffer.byteLength(body)));
-    }
-    const sent = this.begin(status, fields);
+    const length = status === 204 || status === 304 ? -1 : Buffer.byteLength(body);
+    const sent = this.begin(status, fields, length, false);
     if (sent === undefined) this.end(body);
     else void sent.then(() => this.end(body));
   }
 
-  /** The client is answered 101; from now on this is `tunnel`. */
+  /** The client is answered 101; from now on this is `tunnel`, until {@link over}. */
   become(tunnel: Tunnel): void {
     this.#answered = true;
     this.status = 101;
     this.tunnel = tunnel;
-    this.onGone = () => tunnel.destroy();
+    this.work = undefined;
   }
 
-  /** False: wait for {@link onceDrained}. */
+  /** The tunnel is over. */
+  over(): void {
+    if (!this.#closed) this.#close();
+  }
+
+  /** False: hold until {@link Work.onDrained}. */
   write(chunk: Uint8Array): boolean {
-    return (this.#response as Writable).write(chunk);
+    this.bytesOut += chunk.length;
+    return this.client.write(chunk);
   }
 
-  /** Calls back when the client has taken what was written; a client that takes nothing for the idle time is cut off. */
-  onceDrained(callback: () => void): void {
-    this.#watchReader();
-    (this.#response as Writable).once('drain', () => {
-      clearTimeout(this.#stall);
-      callback();
-    });
+  /** Sends what the engine keeps in order to send it with what follows. */
+  flush(): void {
+    this.client.flush();
   }
 
   end(body?: Uint8Array | string): void {
     if (this.#ended || this.#closed) return;
     this.#ended = true;
-    if (body === undefined || body.length === 0 || this.method === 'HEAD') {
-      this.#response.end();
-    } else if (!this.http2 && body instanceof Buffer && body.length <= ONE_WRITE_BYTES) {
-      // As text of the same bytes it leaves in one write with the head: node:http joins only strings.
-      (this.#response as ServerResponse).end(body.toString('latin1'), 'latin1');
+    if (body === undefined || body.length === 0 || this.#bodiless) {
+      this.client.end();
     } else {
-      this.#response.end(body);
+      this.bytesOut += typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+      this.client.end(body);
     }
-    const socket = this.http2
-      ? (this.#response as Http2ServerResponse).stream
-      : this.request.socket;
-    if (socket.writableLength > 0) this.#watchReader();
-    if (this.head?.hasBody !== false && !this.request.readableEnded) this.#discardRest();
   }
 
   /** Ends the response so that no client can take it for a whole one: a reset, never a clean end. */
   breakOff(outcome: Outcome): void {
     if (this.#closed) return;
     this.outcome = outcome;
-    if (this.http2) {
-      (this.request as Http2ServerRequest).stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-    } else {
-      this.connection.reset();
-    }
+    this.client.breakOff();
   }
 
   /** Tells a client that expects it to send its body. */
   continue(): void {
-    if (this.expectsContinue && !this.answered) this.#response.writeContinue();
+    if (this.client.expectsContinue && !this.answered) this.client.writeContinue();
   }
 
-  /** A head that node:http2 refuses stays in its response, field by field, and would be refused again with the next. */
-  #forgetHead(): void {
-    if (!this.http2 || this.#closed) return;
-    const response = this.#response as Http2ServerResponse;
-    if (response.headersSent) return;
-    for (const name of response.getHeaderNames()) response.removeHeader(name);
+  onDrain(): void {
+    this.work?.onDrained();
+  }
+
+  onClose(): void {
+    if (this.#closed || this.tunnel !== undefined) return;
+    this.#closed = true;
+    if (!this.#ended) this.#letGo();
+    this.#close();
+  }
+
+  onBadBody(error: Error): void {
+    this.closeAfter = true;
+    if (!this.answered) reject(this, bodyFault(error));
+  }
+
+  #close(): void {
+    this.#closed = true;
+    this.plane.observer.end(this);
+    this.connection.leave(this);
+  }
+
+  /** RFC 9110 section 6.4.1. */
+  get #bodiless(): boolean {
+    return this.method === 'HEAD' || this.status === 204 || this.status === 304;
   }
 
   #letGo(): void {
-    const { onGone } = this;
-    this.onGone = undefined;
-    onGone?.();
+    const { work } = this;
+    this.work = undefined;
+    work?.onGone();
   }
 
-  #writeHead(status: number, fields: string[]): void {
-    if (this.http2) {
-      (this.#response as Http2ServerResponse).writeHead(status, http2Fields(fields));
-    } else {
-      if (this.closeAfter || this.connection.isLast || !this.plane.keepAlive) {
-        fields.push('Connection', 'close');
-      }
-      (this.#response as ServerResponse).writeHead(status, fields);
-    }
+  #writeHead(status: number, fields: readonly string[], length: number, clean: boolean): void {
+    const close = this.closeAfter || !this.plane.keepAlive || this.connection.isLast;
+    this.client.writeHead(status, fields, length, close, clean);
     this.status = status;
-  }
-
-  #watchReader(): void {
-    clearTimeout(this.#stall);
-    this.#stall = setTimeout(() => this.breakOff('aborted'), this.plane.idleBodyTimeoutMs);
-  }
-
-  /** Closing at once would reset the connection under an answer that is still on its way (RFC 9112 section 9.6). */
-  #discardRest(): void {
-    if (this.http2) {
-      const { stream } = this.request as Http2ServerRequest;
-      stream.once('finish', () => stream.close(constants.NGHTTP2_NO_ERROR));
-      return;
-    }
-    const socket: Socket = this.request.socket;
-    const { request } = this;
-    let left = DISCARD_BYTES;
-    const timer = setTimeout(() => socket.destroy(), DISCARD_MS);
-    request.on('data', (chunk: Buffer) => {
-      left -= chunk.length;
-      if (left < 0) socket.destroy();
-    });
-    request.on('close', () => clearTimeout(timer));
-    request.on('end', () => clearTimeout(timer));
-    request.resume();
   }
 }
 
-function http2Fields(fields: readonly string[]): OutgoingHttpHeaders {
-  const headers: Record<string, string | string[]> = Object.create(null) as Record<string, string>;
-  for (let index = 0; index < fields.length; index += 2) {
-    const name = (fields[index] ?? '').toLowerCase();
-    const value = fields[index + 1] ?? '';
-    const earlier = headers[name];
-    headers[name] =
-      earlier === undefined
-        ? value
-        : Array.isArray(earlier)
-          ? [...earlier, value]
-          : [earlier, value];
-  }
-  return headers;
+/** What a body that broke is answered with. */
+function bodyFault(error: Error): GatewayFault {
+  if (error instanceof GatewayFault) return error;
+  if (error instanceof GrammarError) return grammarFault(error);
+  return new GatewayFault('badRequest', error.message, { cause: error });
 }

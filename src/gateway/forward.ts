@@ -1,4 +1,3 @@
-import type { Dispatcher } from 'undici';
 import { GatewayFault } from '../errors.ts';
 import type { Caller } from '../auth/caller.ts';
 import type { Exchange } from './exchange.ts';
@@ -13,7 +12,7 @@ export interface Outgoing {
   readonly endpoint: Endpoint;
   /** Path and query at the upstream. */
   readonly path: string;
-  /** Name and value, alternating: without host and framing. */
+  /** Name in lower case and value, alternating: without host and framing. */
   headers: string[];
 }
 
@@ -78,13 +77,8 @@ export function forward(
       retryAfterSeconds: 1,
     });
   }
-  const hasBody = head?.hasBody === true;
-  if (hasBody) {
-    if (head.contentLength >= 0) headers.push('content-length', String(head.contentLength));
-    // A body where none is usual: some parsers leave it on the connection, so this one is not used again.
-    if (method === 'GET' || method === 'HEAD') exchange.closeAfter = true;
-  }
-  const options: Dispatcher.DispatchOptions = { method, path, headers };
-  if (exchange.handshake !== undefined) options.upgrade = 'websocket';
-  new UpstreamCall(exchange, upstream, options, hasBody, onFailure).start();
+  // A body where none is usual: some parsers leave it on the connection, so this one is not used again.
+  if (head?.hasBody === true && (method === 'GET' || method === 'HEAD')) exchange.closeAfter = true;
+  const fields = exchange.plane.tracer?.pass(exchange, headers, upstream.origin) ?? headers;
+  new UpstreamCall(exchange, upstream, path, fields, onFailure).start();
 }

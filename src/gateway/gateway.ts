@@ -1,9 +1,12 @@
 import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises';
 import type { Api } from '../openapi/route.ts';
+import type { EngineListener } from './client-side.ts';
+import { AccessLines } from './access-line.ts';
 import { TrustedProxies } from './client-address.ts';
 import type { DataPlane } from './data-plane.ts';
+import { type EdgeRules, edgeRules } from './edge-rules.ts';
 import { headerPolicy } from './headers.ts';
-import { Listener } from './listener.ts';
+import { createListener } from './listener.ts';
 import { LiveWatch } from './live-watch.ts';
 import { type GatewayCounters, Observer } from './observe.ts';
 import {
@@ -13,8 +16,14 @@ import {
   type Gateway,
   type GatewayOptions,
   type Listening,
+  type Timeouts,
+  type UpstreamOptions,
 } from './options.ts';
+import { placesOf, RouteMetrics } from './route-metrics.ts';
+import { Tracer } from './trace-context.ts';
 import { compileRoutes, type Routes } from './routes.ts';
+import { errorText } from './error-text.ts';
+import { Sweep, tickFor } from './sweep.ts';
 import { type Upstream, Upstreams } from './upstream.ts';
 
 /**
@@ -35,16 +44,24 @@ class DataPlaneGateway implements Gateway {
   readonly #upstreams: Upstreams;
   readonly #keyManager: readonly Upstream[];
   readonly #plane: DataPlane;
-  readonly #listeners: readonly Listener[];
+  readonly #edge: EdgeRules;
+  readonly #placeOf: (key: string) => number;
+  readonly #listeners: readonly EngineListener[];
   readonly #watch: LiveWatch | undefined;
+  readonly #sweep: Sweep;
 
   constructor(options: GatewayOptions) {
-    const upstreams = new Upstreams(options.upstream ?? {});
+    const { engine = 'own' } = options;
+    const upstreams = new Upstreams(engine, options.upstream ?? {}, options.log);
     this.#upstreams = upstreams;
+    this.#edge = edgeRules(options.edge);
+    this.#placeOf = placesOf(options.routeCounters?.keys ?? []);
     const keyManager =
       options.keyManager &&
       upstreams.endpoints([`${options.keyManager.serverUrl}/${options.keyManager.tokenContext}`]);
     this.#keyManager = keyManager?.upstreams ?? [];
+    const trustedProxies = new TrustedProxies(options.trustedProxies ?? []);
+    const tracer = options.tracing && new Tracer(options.tracing, trustedProxies);
     const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
     this.#plane = {
       routes: this.#compile(options.apis),
@@ -56,17 +73,27 @@ class DataPlaneGateway implements Gateway {
       keyManager,
       policy: headerPolicy(options),
       limits: { ...DEFAULT_LIMITS, ...options.limits },
-      trustedProxies: new TrustedProxies(options.trustedProxies ?? []),
+      trustedProxies,
       idleBodyTimeoutMs: options.upstream?.idleBodyTimeoutMs ?? 60_000,
       webSocketIdleMs: timeouts.webSocketIdleMs,
       realm: options.realm ?? 'Portcullis',
       keepAlive: options.keepAlive ?? true,
-      observer: new Observer(options.counters),
+      observer: new Observer(options.counters, {
+        accessLog: options.accessLog && new AccessLines(options.accessLog, trustedProxies),
+        routes: options.routeCounters && new RouteMetrics(options.routeCounters.memory),
+        tracer,
+      }),
+      tracer,
       log: options.log,
     };
-    this.#listeners = options.listeners.map(
-      (listener) => new Listener(listener, this.#plane, timeouts),
+    this.#listeners = options.listeners.map((listener) =>
+      createListener(engine, listener, this.#plane, timeouts),
     );
+    this.#sweep = new Sweep(tickFor(deadlines(timeouts, options.upstream)), (error) => {
+      options.log.error('Gateway', `a deadline was not looked at: ${errorText(error)}`);
+    });
+    for (const listener of this.#listeners) this.#sweep.add(listener);
+    this.#sweep.add(upstreams);
     const { revoked, revocationChanges, streamGraceMs = 0 } = options;
     this.#watch =
       revoked &&
@@ -80,6 +107,7 @@ class DataPlaneGateway implements Gateway {
     const failed = results.find((result) => result.status === 'rejected');
     if (failed === undefined) {
       this.#watch?.start();
+      this.#sweep.start();
       return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     }
     await this.close(0);
@@ -121,12 +149,28 @@ class DataPlaneGateway implements Gateway {
     // Responses whose sockets were ended stop their own calls, a turn of the event loop or two later.
     for (let turns = 0; turns < 100 && this.counters().active > 0; turns++) await turn();
     await this.#upstreams.destroy();
+    this.#sweep.stop();
   }
 
   #compile(apis: readonly Api[]): Routes {
     const used = new Set(this.#keyManager);
-    const routes = compileRoutes(apis, this.#upstreams, used);
+    const routes = compileRoutes(apis, this.#upstreams, used, this.#edge, this.#placeOf);
     this.#upstreams.keepOnly(used);
     return routes;
   }
+}
+
+/** All that the sweep has to see in time, milliseconds. */
+function deadlines(timeouts: Timeouts, upstream: UpstreamOptions = {}): number[] {
+  const { headersMs, requestMs, keepAliveMs, webSocketIdleMs } = timeouts;
+  const { connectTimeoutMs, headersTimeoutMs, idleBodyTimeoutMs } = upstream;
+  return [
+    headersMs,
+    requestMs,
+    keepAliveMs,
+    webSocketIdleMs,
+    connectTimeoutMs ?? 0,
+    headersTimeoutMs ?? 0,
+    idleBodyTimeoutMs ?? 0,
+  ];
 }

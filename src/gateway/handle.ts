@@ -14,7 +14,8 @@ export function handle(exchange: Exchange): void {
     const { plane } = exchange;
     const { path, head } = readRequest(exchange); //                                             400, 413, 414, 431
     if (answerBuiltIn(exchange, path)) return;
-    const operation = plane.routes.match(exchange.method, path.segments, path.bare); //          400, 404, 405
+    const operation = plane.routes.match(exchange.method, path); //                              400, 404, 405
+    exchange.operation = operation;
     const { route } = operation;
     if (!route.secured) {
       admit(exchange, operation, path.end, undefined);

@@ -3,7 +3,7 @@ import { GatewayFault } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
 import { nominated } from './header-names.ts';
 import type { HeaderPolicy } from './headers.ts';
-import { readResponseHeaders } from './response-head.ts';
+import { responseFields } from './response-head.ts';
 
 /** A checked opening handshake of a WebSocket (RFC 6455 section 4.2.1). */
 export interface Handshake {
@@ -28,7 +28,7 @@ const KEY = /^[A-Za-z0-9+/]{22}==$/;
  * @throws GatewayFault `badRequest`, `upgradeRequired` for another version than 13
  */
 export function readHandshake(exchange: Exchange): Handshake | undefined {
-  const { head, method, switchable } = exchange;
+  const { head, method, client } = exchange;
   if (head?.upgrade !== 'websocket') return undefined;
   if (method !== 'GET') throw bad('with another method than GET');
   if (head.hasBody) throw bad('with a body');
@@ -37,7 +37,7 @@ export function readHandshake(exchange: Exchange): Handshake | undefined {
   }
   const key = only(head.fields, 'sec-websocket-key');
   if (key === undefined || !KEY.test(key)) throw bad('without one Sec-WebSocket-Key of 16 bytes');
-  if (switchable === undefined) throw bad('behind a request that is not answered yet');
+  if (!client.canSwitch) throw bad('behind a request that is not answered yet');
   return {
     accept: createHash('sha1').update(key).update(GUID).digest('base64'),
     protocols: new Set(all(head.fields, 'sec-websocket-protocol').flatMap(list)),
@@ -47,16 +47,15 @@ export function readHandshake(exchange: Exchange): Handshake | undefined {
 
 /**
  * Reads the upstream's 101 as a client of its own would (RFC 6455 section 4.1): it must answer this very handshake.
- * @param raw name and value, alternating
- * @returns the fields of the gateway's own 101, name and value alternating
+ * @param received name in lower case and value, alternating
+ * @returns the fields of the gateway's own 101, name and value alternating; without `Connection`
  * @throws Error when the upstream did not switch, or to something that was not asked for
  */
 export function readSwitch(
-  raw: readonly Buffer[],
+  received: readonly string[],
   handshake: Handshake,
   policy: HeaderPolicy,
 ): string[] {
-  const received = raw.map((text) => text.toString('latin1'));
   if (only(received, 'upgrade')?.toLowerCase() !== 'websocket')
     throw new Error('101 to another protocol');
   const connection = all(received, 'connection').join();
@@ -75,15 +74,13 @@ export function readSwitch(
   if (!handshake.extensible && has(received, 'sec-websocket-extensions')) {
     throw new Error('101 with extensions, and none were offered');
   }
-  const { fields } = readResponseHeaders(raw, 101, policy);
+  const fields = responseFields(received, policy);
   return [
     'Upgrade',
     'websocket',
-    'Connection',
-    'Upgrade',
     'Sec-WebSocket-Accept',
     handshake.accept,
-    ...fields.filter((_, at) => fields[at - (at % 2)]?.toLowerCase() !== 'sec-websocket-accept'),
+    ...fields.filter((_, at) => fields[at - (at % 2)] !== 'sec-websocket-accept'),
   ];
 }
 

@@ -1,7 +1,11 @@
-/** What becomes of a request's header field. Names in lower case; a field that is not here goes upstream as it came. */
+import type { EdgeRules } from './edge-rules.ts';
+
+/** What becomes of a request's header field. Names in lower case; a field that is not here is looked at more closely. */
 export type FieldKind =
+  | 'plain'
   | 'host'
   | 'credential'
+  | 'authorization'
   | 'contentLength'
   | 'transferEncoding'
   | 'connection'
@@ -14,6 +18,49 @@ export type FieldKind =
   | 'forwarded'
   | 'overridden'
   | 'dropped';
+
+/** Usual end-to-end fields: they go upstream as they came, without a look at their names. */
+const PLAIN = [
+  'accept',
+  'accept-encoding',
+  'accept-language',
+  'baggage',
+  'cache-control',
+  'content-encoding',
+  'content-language',
+  'content-type',
+  'dnt',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-unmodified-since',
+  'origin',
+  'pragma',
+  'priority',
+  'range',
+  'referer',
+  'sec-ch-ua',
+  'sec-ch-ua-mobile',
+  'sec-ch-ua-platform',
+  'sec-fetch-dest',
+  'sec-fetch-mode',
+  'sec-fetch-site',
+  'sec-fetch-user',
+  'traceparent',
+  'tracestate',
+  'upgrade-insecure-requests',
+  'user-agent',
+  'x-request-id',
+  'x-requested-with',
+];
+
+/** Kinds of fields that a header rule may set in place of the client's. */
+const SETTABLE: ReadonlySet<FieldKind | undefined> = new Set([
+  undefined,
+  'plain',
+  'forwarded',
+  'authorization',
+]);
 
 /** Hop-by-hop fields (RFC 9110 section 7.6.1) and credentials for this proxy. */
 const HOP_BY_HOP = [
@@ -29,16 +76,16 @@ const HOP_BY_HOP = [
 /** Becomes `HTTP_PROXY` in CGI, which some HTTP clients take for the proxy to use (CVE-2016-5385). */
 const HTTPOXY = 'proxy';
 
-/** Fields by which upstream frameworks let a client replace the method or path that was checked here. */
-const OVERRIDES = [
-  'x-envoy-original-path',
+/** Fields by which upstream frameworks let a client replace the method that was checked here. */
+const METHOD_OVERRIDES = [
   'x-http-method',
   'x-http-method-override',
   'x-method-override',
   'x-original-method',
-  'x-original-url',
-  'x-rewrite-url',
 ];
+
+/** The same for the path; no rule lets them through. */
+const PATH_OVERRIDES = ['x-envoy-original-path', 'x-original-url', 'x-rewrite-url'];
 
 /** Fields about earlier hops that only a trusted proxy may set, beside all that start with {@link FORWARDED_PREFIX}. */
 const FORWARDED = [
@@ -60,6 +107,7 @@ export const FORWARDED_PREFIX = 'x-forwarded-';
 export function fieldKinds(
   credential: string,
   overridden: readonly string[],
+  rules: EdgeRules,
 ): ReadonlyMap<string, FieldKind> {
   const kinds = new Map<string, FieldKind>([
     ['host', 'host'],
@@ -73,14 +121,18 @@ export function fieldKinds(
     ['x-forwarded-host', 'forwardedHost'],
     ['x-forwarded-proto', 'forwardedProto'],
   ]);
+  for (const name of PLAIN) kinds.set(name, 'plain');
   for (const name of FORWARDED) kinds.set(name, 'forwarded');
   for (const name of HOP_BY_HOP) kinds.set(name, 'dropped');
-  for (const name of OVERRIDES) kinds.set(name, 'dropped');
+  for (const name of PATH_OVERRIDES) kinds.set(name, 'dropped');
+  if (rules.methodOverride === 'remove') {
+    for (const name of METHOD_OVERRIDES) kinds.set(name, 'dropped');
+  }
   kinds.set(HTTPOXY, 'dropped');
+  kinds.set('authorization', 'authorization');
   kinds.set(credential, 'credential');
   for (const name of overridden) {
-    const kind = kinds.get(name);
-    if (kind === undefined || kind === 'forwarded') kinds.set(name, 'overridden');
+    if (SETTABLE.has(kinds.get(name))) kinds.set(name, 'overridden');
   }
   return kinds;
 }

@@ -1,4 +1,5 @@
 import { GatewayFault } from '../errors.ts';
+import { type EdgeRules, edgeRules } from './edge-rules.ts';
 import {
   type FieldKind,
   fieldKinds,
@@ -19,6 +20,7 @@ export interface HeaderPolicy {
   readonly serverHeader: string | undefined;
   /** `Server` of the upstream is not passed on. */
   readonly replaceServer: boolean;
+  readonly edge: EdgeRules;
 }
 
 export function headerPolicy(options: {
@@ -26,7 +28,9 @@ export function headerPolicy(options: {
   readonly removeAuthHeader?: boolean | undefined;
   readonly serverHeader?: string | undefined;
   readonly headerRules?: readonly HeaderRule[] | undefined;
+  readonly edge?: Partial<EdgeRules> | undefined;
 }): HeaderPolicy {
+  const edge = edgeRules(options.edge);
   const rules = options.headerRules ?? [];
   const server = rules.find((rule) => rule.name.toLowerCase() === 'server');
   const replaced = rules.filter((rule) => rule !== server && !rule.preserve);
@@ -37,6 +41,7 @@ export function headerPolicy(options: {
   const kinds = fieldKinds(
     credentialName,
     replaced.map((rule) => rule.name.toLowerCase()),
+    edge,
   );
   return {
     kinds,
@@ -47,6 +52,7 @@ export function headerPolicy(options: {
       .flatMap(({ name, value }) => (kinds.get(name) === 'overridden' ? [name, value] : [])),
     serverHeader,
     replaceServer: serverHeader !== undefined && server?.preserve !== true,
+    edge,
   };
 }
 
@@ -54,7 +60,7 @@ export function headerPolicy(options: {
 export interface RequestHead {
   /** End-to-end fields, name (lower case) and value alternating: without host, framing, credentials and forwarding fields. */
   readonly fields: string[];
-  /** Every value of the credential header, in order. */
+  /** Every value of the credential header, in order; one at most where only the first counts. */
   readonly credentials: readonly string[];
   /** Empty only in HTTP/1.0. */
   readonly host: string;
@@ -63,14 +69,15 @@ export interface RequestHead {
   readonly hasBody: boolean;
   /** The protocol that the client would switch to (RFC 9110 section 7.8), in lower case. */
   readonly upgrade: string | undefined;
-  /** From a trusted peer. */
+  /** From a trusted peer, or from any where a rule believes all. */
   readonly forwardedFor: string | undefined;
   readonly forwardedHost: string | undefined;
   readonly forwardedProto: string | undefined;
 }
 
-/** RFC 3986 reg-name, IPv4 and bracketed IPv6 without user information. */
-const HOST = /^[A-Za-z0-9._~%!$&'()*+;=:[\]-]{1,255}$/;
+/** RFC 3986 reg-name, IPv4 or bracketed IPv6, with a port or none, without user information; no comma, as that makes a list. */
+const HOST =
+  /^(?=.{1,255}$)(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+)(?::\d{1,5})?$/;
 
 const MALFORMED = 'badRequest' as const;
 
@@ -84,7 +91,7 @@ const FIELD_OVERHEAD = 4;
  *
  * Framing is what RFC 9112 section 6 calls unambiguous and nothing else: at most one `Content-Length`, or `Transfer-Encoding` that is
  * `chunked` alone in HTTP/1.1, and no field that a lenient upstream could take for one of them.
- * @param raw name and value, alternating, as they came
+ * @param raw name (lower case) and value, alternating
  * @param version `1.0`, `1.1` or `2.0`
  * @param openStream HTTP/2: the client did not end the stream with the head
  * @throws GatewayFault `badRequest`, `headersTooLarge`
@@ -100,9 +107,12 @@ export function readHeaders(
   if (raw.length > limits.maxHeaderCount * 2) {
     throw new GatewayFault('headersTooLarge', 'too many header fields');
   }
+  const { edge, kinds } = policy;
+  const believed = trusted || edge.forwardedFields === 'pass';
   let size = 0;
   const fields: string[] = [];
   const credentials: string[] = [];
+  let authorized = false;
   let host: string | undefined;
   let authority: string | undefined;
   let length: string | undefined;
@@ -114,16 +124,19 @@ export function readHeaders(
   let forwardedHost: string | undefined;
   let forwardedProto: string | undefined;
   for (let index = 0; index < raw.length; index += 2) {
-    const name = (raw[index] ?? '').toLowerCase();
+    const name = raw[index] ?? '';
     const value = raw[index + 1] ?? '';
-    const kind = policy.kinds.get(name);
+    const kind = kinds.get(name);
     size += name.length + value.length + FIELD_OVERHEAD;
     switch (kind) {
+      case 'plain':
+        fields.push(name, value);
+        break;
       case undefined:
         if (name.charCodeAt(0) === COLON) {
           if (name === ':authority') authority = value;
           else size -= name.length + value.length + FIELD_OVERHEAD; // the request line of HTTP/1.1
-        } else if (passes(name, policy.kinds, trusted)) {
+        } else if (passes(name, policy, believed)) {
           fields.push(name, value);
         }
         break;
@@ -132,7 +145,16 @@ export function readHeaders(
         host = value;
         break;
       case 'credential':
-        credentials.push(value);
+        if (edge.duplicateCredentials === 'refuse' || credentials.length === 0) {
+          credentials.push(value);
+        }
+        break;
+      case 'authorization': // for the upstream, as another field holds the credentials for this gateway
+        if (!authorized) fields.push(name, value);
+        else if (edge.duplicateCredentials === 'refuse') {
+          throw new GatewayFault(MALFORMED, 'more than one Authorization');
+        }
+        authorized = true;
         break;
       case 'contentLength':
         if (length !== undefined) throw new GatewayFault(MALFORMED, 'more than one Content-Length');
@@ -151,17 +173,17 @@ export function readHeaders(
         cookie = cookie === undefined ? value : `${cookie}; ${value}`;
         break;
       case 'forwardedFor':
-        if (trusted)
+        if (believed)
           forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`;
         break;
       case 'forwardedHost':
-        if (trusted) forwardedHost = value;
+        if (believed) forwardedHost = value;
         break;
       case 'forwardedProto':
-        if (trusted) forwardedProto = value;
+        if (believed) forwardedProto = value;
         break;
       case 'forwarded':
-        if (trusted) fields.push(name, value);
+        if (believed) fields.push(name, value);
         break;
       case 'expect':
       case 'overridden':
@@ -176,13 +198,15 @@ export function readHeaders(
   const contentLength = bodyLength(length, coding, version);
   const hopByHop = connection === undefined ? undefined : nominated(connection);
   return {
-    fields: withoutNominated(fields, hopByHop),
+    fields: edge.nominatedFields === 'remove' ? withoutNominated(fields, hopByHop, kinds) : fields,
     credentials,
     host: checkedHost(host, authority, version),
     contentLength,
     hasBody: openStream || coding !== undefined || (contentLength > 0 && version !== '2.0'),
     upgrade:
-      version === '1.1' && hopByHop?.has('upgrade') === true ? upgrade?.toLowerCase() : undefined,
+      version === '1.1' && edge.upgrade === 'websocket' && hopByHop?.has('upgrade') === true
+        ? upgrade?.toLowerCase()
+        : undefined,
     forwardedFor,
     forwardedHost,
     forwardedProto,
@@ -190,17 +214,21 @@ export function readHeaders(
 }
 
 /**
- * Whether a field without a kind of its own goes upstream: no look-alike of one that the gateway sets or reads does, and only trusted
- * proxies tell about earlier hops. A look-alike of framing is refused.
+ * Whether a field without a kind of its own goes upstream: no look-alike of one that the gateway sets or reads does, and only those who are
+ * believed tell about earlier hops. A look-alike of framing is refused.
  */
-function passes(name: string, kinds: ReadonlyMap<string, FieldKind>, trusted: boolean): boolean {
+function passes(name: string, { kinds, edge }: HeaderPolicy, believed: boolean): boolean {
   const other = lookAlike(name);
-  if (other === undefined) return trusted || !name.startsWith(FORWARDED_PREFIX);
+  if (other === undefined) return believed || !name.startsWith(FORWARDED_PREFIX);
   const kind = kinds.get(other);
   if (kind === 'contentLength' || kind === 'transferEncoding') {
     throw new GatewayFault(MALFORMED, 'a field name imitates Content-Length or Transfer-Encoding');
   }
-  return kind === undefined && !other.startsWith(FORWARDED_PREFIX);
+  if (edge.underscoreNames !== 'pass' && name.includes('_')) {
+    if (edge.underscoreNames === 'drop') return false;
+    throw new GatewayFault(MALFORMED, 'an underscore in a field name');
+  }
+  return (kind === undefined || kind === 'plain') && !other.startsWith(FORWARDED_PREFIX);
 }
 
 function bodyLength(
@@ -242,14 +270,24 @@ export function sameHost(one: string, other: string): boolean {
   return one.toLowerCase() === other.toLowerCase();
 }
 
-function withoutNominated(fields: string[], names: ReadonlySet<string> | undefined): string[] {
+/** What a believed proxy says about earlier hops stays, whoever nominates it: else its client could take it away. */
+function withoutNominated(
+  fields: string[],
+  names: ReadonlySet<string> | undefined,
+  kinds: ReadonlyMap<string, FieldKind>,
+): string[] {
   if (names === undefined) return fields;
-  return fields.filter((_, index) => !names.has(fields[index - (index % 2)] ?? ''));
+  return fields.filter((_, index) => {
+    const name = fields[index - (index % 2)] ?? '';
+    if (!names.has(name)) return true;
+    return kinds.get(name) === 'forwarded' || name.startsWith(FORWARDED_PREFIX);
+  });
 }
 
 /**
  * What goes upstream: the client's fields, the forwarding fields made here (RFC 7239 section 1 names their weakness: only trusted proxies
  * add to them), and credentials where they are kept. Framing is not in it.
+ * @throws GatewayFault `badRequest` for two credentials, where no token was asked for and so nobody has refused them
  */
 export function upstreamHeaders(
   head: RequestHead,
@@ -258,6 +296,9 @@ export function upstreamHeaders(
   policy: HeaderPolicy,
   keepCredential: boolean,
 ): string[] {
+  if (head.credentials.length > 1) {
+    throw new GatewayFault(MALFORMED, 'more than one credential field');
+  }
   const fields = head.fields;
   if (policy.requestOverrides.length > 0) fields.push(...policy.requestOverrides);
   if (keepCredential) {

@@ -1,5 +1,9 @@
 import { FAULTS, type FaultName } from '../errors.ts';
-import type { Exchange } from './exchange.ts';
+import type { Log } from '../log.ts';
+import type { AccessLines } from './access-line.ts';
+import type { Finished } from './finished.ts';
+import type { RouteMetrics } from './route-metrics.ts';
+import type { Tracer } from './trace-context.ts';
 
 /**
  * How a request ended: `forwarded` (the upstream's answer went out whole), `answered` (health, readiness), `aborted` (the
@@ -34,10 +38,11 @@ const ENDINGS: Readonly<Record<Exclude<Outcome, FaultName>, true>> = {
 /** Every outcome, in the order of the cells. */
 const OUTCOMES = [...Object.keys(ENDINGS), ...Object.keys(FAULTS)] as readonly Outcome[];
 
-/** Places of what is counted beside the outcomes: requests that have not ended, and those let through in a degraded state. */
+/** Places of what is counted beside the outcomes: requests that have not ended, those let through in a degraded state, and what could not be written of them. */
 const ACTIVE = 0;
 const DEGRADED = { allowed: 1, introspected: 2 } as const;
-const FIRST_OUTCOME = 3;
+const DROPPED = { accessLines: 3, spans: 4 } as const;
+const FIRST_OUTCOME = 5;
 const CELL_OF = Object.fromEntries(
   OUTCOMES.map((outcome, index) => [outcome, FIRST_OUTCOME + index]),
 ) as Record<Outcome, number>;
@@ -72,41 +77,91 @@ export function readDegraded(memories: readonly SharedArrayBuffer[]): Record<Deg
   return { allowed: sum(DEGRADED.allowed), introspected: sum(DEGRADED.introspected) };
 }
 
+/** What was to be written of requests and was dropped, within its thread. */
+export type Dropped = keyof typeof DROPPED;
+
+/** Counts what was dropped. */
+export function countDropped(memory: SharedArrayBuffer, what: Dropped, count: number): void {
+  const cells = new Float64Array(memory);
+  cells[DROPPED[what]] = (cells[DROPPED[what]] ?? 0) + count;
+}
+
+/** What was dropped, added up over these memories. */
+export function readDropped(memories: readonly SharedArrayBuffer[]): Record<Dropped, number> {
+  const sum = (at: number): number =>
+    memories.reduce((total, memory) => total + (new Float64Array(memory)[at] ?? 0), 0);
+  return { accessLines: sum(DROPPED.accessLines), spans: sum(DROPPED.spans) };
+}
+
 /** Whoever counted here is gone, and its requests with it. What has ended stays counted. */
 export function forgetActive(memory: SharedArrayBuffer): void {
   new Float64Array(memory)[ACTIVE] = 0;
 }
 
-/** One set of counters and one DEBUG line for every request. */
+/** For the DEBUG line. */
+interface Described {
+  readonly log: Log;
+  describe(): string;
+}
+
+/** Where requests are written down when they are over, beside the counters. */
+export interface Records {
+  readonly accessLog?: AccessLines | undefined;
+  readonly routes?: RouteMetrics | undefined;
+  readonly tracer?: Tracer | undefined;
+}
+
+/** One set of counters, one line of the access log and one DEBUG line for every request; and the figures of its route. */
 export class Observer {
   readonly #memory: SharedArrayBuffer;
   readonly #cells: Float64Array;
+  readonly #accessLog: AccessLines | undefined;
+  readonly #routes: RouteMetrics | undefined;
+  readonly #tracer: Tracer | undefined;
 
   /** @param memory {@link COUNTER_BYTES} that only this observer writes; counts that are in it go on */
-  constructor(memory = new SharedArrayBuffer(COUNTER_BYTES)) {
+  constructor(
+    memory = new SharedArrayBuffer(COUNTER_BYTES),
+    { accessLog, routes, tracer }: Records = {},
+  ) {
     this.#memory = memory;
     this.#cells = new Float64Array(memory);
+    this.#accessLog = accessLog;
+    this.#routes = routes;
+    this.#tracer = tracer;
   }
 
   begin(): void {
     this.#add(ACTIVE, 1);
   }
 
-  /** A refusal before there was a request to speak of. */
-  count(outcome: Outcome): void {
-    this.#add(CELL_OF[outcome], 1);
+  /** What went wrong without a request and without an answer. */
+  count(fault: FaultName): void {
+    this.#add(CELL_OF[fault], 1);
   }
 
-  end(exchange: Exchange): void {
+  /** A refusal before there was a request to speak of. */
+  refused(fault: FaultName, id: string, peer: string): void {
+    this.#add(CELL_OF[fault], 1);
+    if (this.#accessLog?.refused(fault, FAULTS[fault].status, id, peer) === false)
+      this.#add(DROPPED.accessLines, 1);
+  }
+
+  /** A request is over. */
+  end(request: Finished & Described): void {
     this.#add(ACTIVE, -1);
-    const { outcome, log } = exchange;
-    this.count(outcome);
+    const { outcome, log, operation, status } = request;
+    const tookMs = performance.now() - request.startedAt;
+    this.#add(CELL_OF[outcome], 1);
+    if (operation !== undefined)
+      this.#routes?.count(operation.place, status, !(outcome in ENDINGS), tookMs / 1_000);
+    if (this.#accessLog?.finished(request, tookMs) === false) this.#add(DROPPED.accessLines, 1);
+    this.#tracer?.finished(request, tookMs);
     if (log.debugEnabled) {
-      const took = (performance.now() - exchange.startedAt).toFixed(1);
       log.debug(
         'Gateway',
-        `${exchange.describe()} -> ${exchange.status} ${outcome}, ${took} ms`,
-        exchange.id,
+        `${request.describe()} -> ${request.status} ${outcome}, ${tookMs.toFixed(1)} ms`,
+        request.id,
       );
     }
   }

@@ -22,22 +22,20 @@ export function openTunnel(
   upstream: Socket,
   onOver: () => void,
 ): void {
-  const { switchable, plane, connection } = exchange;
-  if (switchable === undefined) throw new Error('the client cannot switch any more');
-  const { socket, early } = switchable.take();
+  const { client, plane } = exchange;
+  const { socket, early } = client.switchProtocols(fields);
   const tunnel = new Tunnel(socket, upstream, {
     idleMs: plane.webSocketIdleMs,
     stallMs: plane.idleBodyTimeoutMs,
-    reset: () => connection.reset(),
+    reset: () => client.breakOff(),
     onOver: (end) => {
       if (exchange.outcome === 'aborted') exchange.outcome = OUTCOMES[end];
+      exchange.bytesIn = tunnel.bytesIn;
+      exchange.bytesOut = tunnel.bytesOut;
       onOver();
-      switchable.over();
+      exchange.over();
     },
   });
   exchange.become(tunnel);
-  let head = 'HTTP/1.1 101 Switching Protocols\r\n';
-  for (let at = 0; at < fields.length; at += 2) head += `${fields[at]}: ${fields[at + 1]}\r\n`;
-  socket.write(`${head}\r\n`, 'latin1');
   tunnel.start(early);
 }

@@ -6,7 +6,10 @@ import type { Log } from '../log.ts';
 import type { HttpClientOptions } from '../net/http-client.ts';
 import type { Api } from '../openapi/route.ts';
 import type { SharedCalls } from './call-count.ts';
+import type { AccessLogOptions } from './access-line.ts';
+import type { EdgeRules } from './edge-rules.ts';
 import type { GatewayCounters } from './observe.ts';
+import type { TracingOptions } from './trace-context.ts';
 
 /** PEM certificate chain and private key of a listener. */
 export interface ListenerTls {
@@ -111,7 +114,15 @@ export interface Limits {
   readonly maxConnections: number;
   /** HTTP/2 streams of one connection at one time. Default 100. */
   readonly maxStreams: number;
+  /**
+   * Bytes a second that a client has to send of a body that is waited for, and to take of an answer, measured over 10 seconds; 0: any.
+   * Of HTTP/1.1 of the own engine. Default 240.
+   */
+  readonly minDataRate: number;
 }
+
+/** What speaks HTTP/1.1: Node's own server with undici, or `src/http1`. */
+export type Engine = 'node' | 'own';
 
 /** `[[server.headerConf]]`: `Server` is meant in responses, any other name in requests. */
 export interface HeaderRule {
@@ -140,6 +151,10 @@ export interface GatewayOptions {
   readonly filter?: ExtensionFilter | undefined;
   /** Where the token endpoints are proxied to: `serverUrl + "/" + tokenContext + path`. Absent: 404. */
   readonly keyManager?: { readonly serverUrl: string; readonly tokenContext: string } | undefined;
+  /** What speaks HTTP/1.1 with clients and upstreams. Default `own`. */
+  readonly engine?: Engine;
+  /** Rules for what two readers could understand in two ways. Default: all closed. */
+  readonly edge?: Partial<EdgeRules>;
   readonly upstream?: UpstreamOptions;
   readonly timeouts?: Partial<Timeouts>;
   readonly limits?: Partial<Limits>;
@@ -156,6 +171,15 @@ export interface GatewayOptions {
   readonly realm?: string;
   /** False: every HTTP/1.1 connection is closed after one response (`keepAlive = "NEVER"`). Default true. */
   readonly keepAlive?: boolean;
+  /** Where requests are counted by route, for somebody else to read: `ROUTE_COUNTER_BYTES`, and the keys in the order of their places (route-metrics.ts). Absent: they are not. */
+  readonly routeCounters?: {
+    readonly memory: SharedArrayBuffer;
+    readonly keys: readonly string[];
+  };
+  /** How traces are passed on, and where spans go. Absent: `traceparent` and `tracestate` pass untouched. */
+  readonly tracing?: TracingOptions | undefined;
+  /** Where a line for each request goes. Absent: none is made. */
+  readonly accessLog?: AccessLogOptions | undefined;
   /** Memory of `COUNTER_BYTES` (observe.ts) that the counters live in, where somebody else is to read them. */
   readonly counters?: SharedArrayBuffer;
 }
@@ -203,4 +227,5 @@ export const DEFAULT_LIMITS: Limits = {
   maxPipelined: 10,
   maxConnections: 10_000,
   maxStreams: 100,
+  minDataRate: 240,
 };

@@ -9,6 +9,9 @@ const BODIES = Object.fromEntries(
   ]),
 ) as Readonly<Record<FaultName, string>>;
 
+/** Who sends such a request is out of step with this gateway, or wants to be: nothing more is read from there. */
+const BAD_INPUT: ReadonlySet<number> = new Set([400, 413, 414, 431]);
+
 const WEBSOCKET_13 = ['Sec-WebSocket-Version', '13'] as const;
 
 export function faultBody(fault: FaultName): string {
@@ -27,14 +30,14 @@ export function reject(exchange: Exchange, error: unknown): void {
     return;
   }
   // A head that could not be read says nothing reliable about where the next request begins.
-  if (exchange.head === undefined) exchange.closeAfter = true;
   const { status } = FAULTS[fault.fault];
+  if (exchange.head === undefined || BAD_INPUT.has(status)) exchange.closeAfter = true;
   const fields = ['Content-Type', 'application/json', 'X-Request-Id', exchange.id];
   const challenge = wwwAuthenticate(status, fault.challenge, exchange.plane.realm);
   if (challenge !== undefined) fields.push('WWW-Authenticate', challenge);
   if (fault.allow !== undefined) fields.push('Allow', fault.allow);
   // RFC 9110 section 15.5.22, RFC 6455 section 4.4
-  if (status === 426) fields.push('Upgrade', 'websocket', 'Connection', 'Upgrade', ...WEBSOCKET_13);
+  if (status === 426) fields.push('Upgrade', 'websocket', ...WEBSOCKET_13);
   if (fault.retryAfterSeconds !== undefined) {
     fields.push('Retry-After', String(fault.retryAfterSeconds));
   }

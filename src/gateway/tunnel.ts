@@ -28,6 +28,9 @@ export class Tunnel {
   readonly #edge = new FrameEdge();
   #quiet: NodeJS.Timeout;
   #end: TunnelEnd | undefined;
+  /** Bytes that were passed on: to the upstream and to the client. */
+  bytesIn = 0;
+  bytesOut = 0;
   /** Connections that are not over. */
   #open = 2;
 
@@ -50,7 +53,10 @@ export class Tunnel {
    * @param early what the client sent before it had its answer
    */
   start(early: readonly Buffer[]): void {
-    for (const chunk of early) this.#upstream.write(chunk);
+    for (const chunk of early) {
+      this.bytesIn += chunk.length;
+      this.#upstream.write(chunk);
+    }
     this.#client.resume();
     this.#upstream.resume();
   }
@@ -84,7 +90,12 @@ export class Tunnel {
       .on('data', (chunk: Buffer) => {
         this.#quiet.refresh();
         if (!target.writable) return; // it takes no more, and half of the tunnel is gone with that
-        if (side === 'upstream') this.#edge.pass(chunk);
+        if (side === 'upstream') {
+          this.bytesOut += chunk.length;
+          this.#edge.pass(chunk);
+        } else {
+          this.bytesIn += chunk.length;
+        }
         if (target.write(chunk)) return;
         source.pause();
         stall ??= setTimeout(() => this.#fail(other), this.#options.stallMs);

@@ -1,123 +1,105 @@
 import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
-import type { Dispatcher } from 'undici';
 import { GatewayFault } from '../errors.ts';
-import type { Exchange } from './exchange.ts';
+import { GrammarError } from '../http1/refusal.ts';
+import { BodyRelay, type BodyOwner } from './body-relay.ts';
+import type { Exchange, Work } from './exchange.ts';
 import type { OnFailure } from './forward.ts';
 import { readSwitch } from './handshake.ts';
 import { openTunnel } from './open-tunnel.ts';
-import { RequestBody } from './request-body.ts';
-import { readResponseHeaders } from './response-head.ts';
-import { isStale, type Upstream } from './upstream.ts';
-
-/** Interim responses (1xx) that are swallowed before one upstream is taken for broken. */
-const MAX_INTERIM = 10;
+import { grammarFault } from './refusal-answer.ts';
+import { responseFields } from './response-head.ts';
+import type {
+  OpenCall,
+  UpstreamAnswer,
+  UpstreamFailure,
+  UpstreamRequest,
+} from './upstream-side.ts';
+import type { Upstream } from './upstream.ts';
 
 /** Methods that may be sent again when a kept connection died under them (RFC 9110 section 9.2.2). */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
-const TIMEOUTS: ReadonlySet<string | undefined> = new Set([
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_BODY_TIMEOUT',
-]);
-
-/**
- * One call to an upstream, as undici drives it: its raw handler interface, which gives header bytes and takes `false` for "pause". Every
- * call ends exactly once, in `onComplete` or `onError`.
- */
-export class UpstreamCall implements Dispatcher.DispatchHandler {
+/** One call to an upstream, and what becomes of its answer. It is also what the engine sends. */
+export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, BodyOwner {
+  readonly method: string;
+  readonly path: string;
+  readonly fields: readonly string[];
+  readonly ownLines = '';
+  readonly body: BodyRelay | undefined;
+  readonly switching: boolean;
   readonly #exchange: Exchange;
   readonly #upstream: Upstream;
-  readonly #options: Dispatcher.DispatchOptions;
   readonly #onFailure: OnFailure;
-  readonly #body: RequestBody | undefined;
-  #abort: ((error?: Error) => void) | undefined;
-  #resume: (() => void) | undefined;
-  #cancelled = false;
-  #retried = false;
-  #started = false;
-  #interim = 0;
+  #open: OpenCall | undefined;
+  /** Calls that were begun: one, or two. */
+  #tries = 0;
   /** While `filterResponse` is at work on the head. */
   #filtering = false;
   #complete = false;
   /** The head was all of the response (RFC 9112 section 6.3): what comes after it, an error too, is nobody's. */
   #bodiless = false;
+  /** The exchange has its whole answer from here, or wants none any more. */
   #ended = false;
+  /** The engine is done with it. */
+  #over = false;
   /** Bytes of the body still to come; negative: not known. */
   #left = -1;
 
+  /** @param fields name in lower case and value, alternating: without host and framing */
   constructor(
     exchange: Exchange,
     upstream: Upstream,
-    options: Dispatcher.DispatchOptions,
-    hasBody: boolean,
+    path: string,
+    fields: readonly string[],
     onFailure: OnFailure,
   ) {
+    const { client, head } = exchange;
+    this.method = exchange.method;
+    this.path = path;
+    this.fields = fields;
+    this.switching = exchange.handshake !== undefined;
     this.#exchange = exchange;
     this.#upstream = upstream;
-    this.#options = options;
     this.#onFailure = onFailure;
-    if (hasBody) {
-      const { plane, request } = exchange;
-      this.#body = new RequestBody(request, plane.limits.maxBodySize, plane.idleBodyTimeoutMs, () =>
-        exchange.continue(),
-      );
-      this.#options.body = this.#body;
-    }
+    this.body =
+      head?.hasBody === true && client.body !== undefined
+        ? new BodyRelay(exchange, client.body, head.contentLength, this)
+        : undefined;
   }
 
   start(): void {
-    this.#exchange.onGone = () => this.#cancel();
+    const tries = ++this.#tries;
+    this.#over = false;
+    this.#open = undefined;
+    this.#exchange.work = this;
     this.#upstream.calls.own++;
-    this.#upstream.pool.dispatch(this.#options, this);
+    this.#exchange.calledAt = performance.now();
+    const open = this.#upstream.side.call(this, this, tries > 1);
+    if (tries !== this.#tries) return; // it failed at once, and there was another
+    this.#open = open;
+    if (this.#ended && !this.#over) this.#abort();
   }
 
   /** The client is gone: stop the upstream's work too. */
-  #cancel(): void {
-    this.#cancelled = true;
-    this.#body?.destroy();
-    this.#abort?.(new Error('the client is gone'));
+  onGone(): void {
+    this.#ended = true;
+    this.body?.abandon();
+    this.#abort();
   }
 
-  onConnect(abort: (error?: Error) => void): void {
-    this.#abort = abort;
-    if (this.#cancelled) abort(new Error('the client is gone'));
+  onDrained(): void {
+    if (!this.#over) this.#open?.resume();
   }
 
-  onResponseStarted(): void {
-    this.#started = true;
-  }
-
-  /** The upstream has switched protocols: both connections leave HTTP, or neither does. */
-  onUpgrade(_status: number, raw: Buffer[] | string[] | null, socket: Duplex): void {
-    const exchange = this.#exchange;
-    try {
-      if (exchange.answered) throw new Error('the client has had another answer');
-      if (exchange.handshake === undefined) throw new Error('101 that was not asked for');
-      const fields = readSwitch(raw as Buffer[], exchange.handshake, exchange.plane.policy);
-      openTunnel(exchange, fields, socket as Socket, () => this.#upstream.calls.own--);
-      this.#ended = true;
-    } catch (error) {
-      socket.destroy();
-      this.onError(error as Error);
-    }
-  }
-
-  onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
-    if (status === 101) throw new Error('101 without Upgrade and Connection');
-    if (status < 200) {
-      if (++this.#interim > MAX_INTERIM) throw new Error('too many interim responses');
-      return true;
-    }
+  onHead(status: number, fields: readonly string[], length: number): boolean {
     if (status > 599) throw new Error(`status ${status}`);
     const exchange = this.#exchange;
     if (exchange.answered) throw new Error('the client has had another answer');
-    const head = readResponseHeaders(raw, status, exchange.plane.policy);
-    this.#resume = resume;
-    this.#left = head.contentLength;
-    this.#bodiless = status === 304 || status === 204 || exchange.method === 'HEAD';
-    const sent = exchange.begin(status, head.fields);
+    exchange.upstreamMs = performance.now() - exchange.calledAt;
+    const { policy } = exchange.plane;
+    this.#left = length;
+    this.#bodiless = status === 304 || status === 204 || this.method === 'HEAD';
+    const sent = exchange.begin(status, responseFields(fields, policy), length, true);
     if (sent === undefined) {
       if (this.#bodiless) this.#end();
       return true;
@@ -127,87 +109,125 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     return false;
   }
 
-  onData(chunk: Buffer): boolean {
+  onData(chunk: Uint8Array): boolean {
     if (this.#bodiless) return true;
     this.#left -= chunk.length;
     if (this.#left === 0) {
       this.#end(chunk);
       return true;
     }
-    if (this.#exchange.write(chunk)) return true;
-    this.#exchange.onceDrained(() => this.#resume?.());
-    return false;
+    return this.#exchange.write(chunk);
   }
 
-  onComplete(): void {
-    this.#upstream.calls.own--;
+  onFlush(): void {
+    this.#exchange.flush();
+  }
+
+  onEnd(): void {
+    this.#release();
     this.#complete = true;
     if (!this.#filtering) this.#end();
   }
 
-  onError(error: Error): void {
-    this.#upstream.calls.own--;
-    if (this.#cancelled || this.#ended) return;
+  /** The upstream has switched protocols: both connections leave HTTP, or neither does. */
+  onSwitch(fields: readonly string[], socket: Socket, early: Buffer): void {
     const exchange = this.#exchange;
-    if (this.#bodiless && this.#filtering) {
-      this.#complete = true;
-    } else if (exchange.status !== 0 || this.#filtering) {
-      exchange.log.warn(
-        'Gateway',
-        `502: the body from ${this.#origin} broke: ${reason(error)}`,
-        exchange.id,
-      );
-      exchange.breakOff('brokenOff');
-    } else if (this.#mayRetry(error)) {
-      this.#retried = true;
-      this.start();
-    } else {
-      this.#onFailure(exchange, this.#fault(error));
+    try {
+      if (exchange.answered) throw new Error('the client has had another answer');
+      if (exchange.handshake === undefined) throw new Error('101 that was not asked for');
+      const own = readSwitch(fields, exchange.handshake, exchange.plane.policy);
+      if (early.length > 0) socket.unshift(early);
+      exchange.upstreamMs = performance.now() - exchange.calledAt;
+      openTunnel(exchange, own, socket, () => this.#release());
+      this.#ended = true;
+    } catch (error) {
+      const cause = error as Error;
+      socket.destroy();
+      this.onFailure({ kind: 'malformed', detail: cause.message, replayable: false, cause });
     }
+  }
+
+  onFailure(failure: UpstreamFailure): void {
+    this.#release();
+    if (this.#ended) return;
+    if (this.#bodiless && this.#filtering) this.#complete = true;
+    else if (!this.#begun && this.#mayRetry(failure)) this.start();
+    else this.#fail(this.#fault(failure), failure.detail);
+  }
+
+  onBodyFailed(error: Error): void {
+    if (this.#ended) return;
+    this.#abort();
+    if (error instanceof GatewayFault) {
+      this.#fail(error, error.detail);
+    } else if (error instanceof GrammarError && error.refusal !== 'cutShort') {
+      this.#exchange.closeAfter = true;
+      this.#fail(grammarFault(error), error.at);
+    } else {
+      this.#ended = true;
+      this.#exchange.breakOff('aborted'); // the client left in the middle of its request
+    }
+  }
+
+  get #begun(): boolean {
+    return this.#exchange.status !== 0 || this.#filtering;
+  }
+
+  #fail(fault: GatewayFault, why: string): void {
+    const exchange = this.#exchange;
+    this.#ended = true;
+    this.body?.abandon();
+    if (this.#begun) {
+      const { origin } = this.#upstream;
+      exchange.log.warn('Gateway', `502: the body from ${origin} broke: ${why}`, exchange.id);
+      exchange.breakOff('brokenOff');
+    } else {
+      this.#onFailure(exchange, fault);
+    }
+  }
+
+  #abort(): void {
+    if (this.#over) return;
+    if (this.#open === undefined) return; // it is just being opened
+    this.#release();
+    this.#open.abort();
+  }
+
+  #release(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#upstream.calls.own--;
   }
 
   #filtered(): void {
     this.#filtering = false;
-    if (this.#cancelled) return;
+    if (this.#ended) return;
     if (this.#complete || this.#bodiless) this.#end();
-    else this.#resume?.();
+    if (!this.#over) this.#open?.resume();
   }
 
-  #end(chunk?: Buffer): void {
+  #end(chunk?: Uint8Array): void {
     if (this.#ended) return;
     this.#ended = true;
-    this.#body?.destroy(); // an answer that came early ends the upload
+    this.body?.abandon(); // an answer that came early ends the upload
     if (this.#exchange.outcome === 'aborted') this.#exchange.outcome = 'forwarded';
     this.#exchange.end(chunk);
   }
 
   /** Only what an upstream that was about to close a kept connection has not seen, and only once. */
-  #mayRetry(error: Error): boolean {
+  #mayRetry({ replayable }: UpstreamFailure): boolean {
     return (
-      !this.#retried &&
-      !this.#started &&
-      this.#body === undefined &&
-      IDEMPOTENT.has(this.#options.method) &&
-      isStale(error)
+      replayable && this.#tries === 1 && this.body === undefined && IDEMPOTENT.has(this.method)
     );
   }
 
-  #fault(error: Error): GatewayFault {
-    if (error instanceof GatewayFault) return error;
-    const timedOut = TIMEOUTS.has((error as NodeJS.ErrnoException).code);
-    return new GatewayFault(
-      timedOut ? 'upstreamTimedOut' : 'upstreamFailed',
-      `${this.#origin}: ${reason(error)}`,
-      { cause: error },
-    );
+  #fault({ kind, detail, cause }: UpstreamFailure): GatewayFault {
+    if (cause instanceof GatewayFault) return cause;
+    const text = `${this.#upstream.origin}: ${detail}`;
+    if (kind === 'exhausted') {
+      return new GatewayFault('serviceUnavailable', text, { cause, retryAfterSeconds: 1 });
+    }
+    const fault = kind === 'timeout' ? 'upstreamTimedOut' : 'upstreamFailed';
+    return new GatewayFault(fault, text, { cause });
   }
-
-  get #origin(): string {
-    return this.#upstream.origin;
-  }
-}
-
-function reason(error: Error): string {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === undefined ? error.message : `${code} ${error.message}`;
 }

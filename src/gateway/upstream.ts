@@ -1,13 +1,19 @@
-import { buildConnector, Pool } from 'undici';
 import { OperatorError } from '../errors.ts';
-import { secureContext } from '../net/http-client.ts';
+import type { Log } from '../log.ts';
 import { CallCount } from './call-count.ts';
-import type { UpstreamOptions } from './options.ts';
+import { connector } from './node-engine/connector.ts';
+import { UndiciUpstream } from './node-engine/undici-upstream.ts';
+import type { Engine, UpstreamOptions } from './options.ts';
+import { OwnUpstream } from './own-engine/own-upstream.ts';
+import type { UpstreamSide } from './upstream-side.ts';
+
+/** Milliseconds after which no request can be left that has a route from before. */
+const RETIRED_MS = 120_000;
 
 /** One origin that requests are forwarded to. */
 export interface Upstream {
   readonly origin: string;
-  readonly pool: Pool;
+  readonly side: UpstreamSide;
   readonly maxActive: number;
   readonly calls: CallCount;
 }
@@ -42,14 +48,18 @@ export class Endpoints {
 /** All origins in use, each with one connection pool, shared by every route that names it. */
 export class Upstreams {
   readonly #options: UpstreamOptions;
-  readonly #connect: buildConnector.connector;
+  readonly #maxActive: number;
+  readonly #open: (origin: string, calls: CallCount) => UpstreamSide;
   readonly #upstreams = new Map<string, Upstream>();
+  /** Those that no route names any more, and since when, milliseconds, once the sweep has seen them. */
+  readonly #retired = new Map<Upstream, number | undefined>();
   /** Origins that there have been: one that comes back is counted anew. */
   #origins = 0;
 
-  constructor(options: UpstreamOptions) {
+  constructor(engine: Engine, options: UpstreamOptions, log: Log) {
     this.#options = options;
-    this.#connect = connector(options);
+    this.#maxActive = options.maxActive ?? 1_000;
+    this.#open = opener(engine, options, log, this.#maxActive);
   }
 
   /**
@@ -62,19 +72,35 @@ export class Upstreams {
   }
 
   /**
-   * Forgets origins that are in no route any more. Requests that have begun may still call them; their idle connections end by
-   * themselves.
+   * Forgets origins that are in no route any more. Requests that have begun may still call them; they are closed when that is over.
    */
   keepOnly(used: ReadonlySet<Upstream>): void {
     for (const upstream of this.#upstreams.values()) {
-      if (!used.has(upstream)) this.#upstreams.delete(upstream.origin);
+      if (used.has(upstream)) continue;
+      this.#upstreams.delete(upstream.origin);
+      this.#retired.set(upstream, undefined);
+    }
+  }
+
+  /** @param nowMs milliseconds of a clock that is never set back */
+  sweep(nowMs: number): void {
+    for (const upstream of this.#upstreams.values()) upstream.side.sweep(nowMs);
+    for (const [upstream, since] of this.#retired) {
+      upstream.side.sweep(nowMs);
+      if (since === undefined) {
+        this.#retired.set(upstream, nowMs);
+      } else if (upstream.calls.own === 0 && nowMs - since > RETIRED_MS) {
+        this.#retired.delete(upstream);
+        void upstream.side.close();
+      }
     }
   }
 
   async destroy(): Promise<void> {
-    const pools = [...this.#upstreams.values()].map((upstream) => upstream.pool);
+    const all = [...this.#upstreams.values(), ...this.#retired.keys()];
     this.#upstreams.clear();
-    await Promise.all(pools.map((pool) => pool.destroy()));
+    this.#retired.clear();
+    await Promise.all(all.map(({ side }) => side.close()));
   }
 
   #endpoint(text: string): Endpoint {
@@ -96,50 +122,23 @@ export class Upstreams {
   #upstream(origin: string): Upstream {
     let upstream = this.#upstreams.get(origin);
     if (upstream === undefined) {
-      const maxActive = this.#options.maxActive ?? 1_000;
-      const pool = new Pool(origin, {
-        connections: maxActive,
-        connect: this.#connect,
-        headersTimeout: this.#options.headersTimeoutMs ?? 60_000,
-        bodyTimeout: this.#options.idleBodyTimeoutMs ?? 60_000,
-        maxHeaderSize: this.#options.maxHeaderSize ?? 16_384,
-      });
       const calls = new CallCount(this.#origins++, this.#options.sharedCalls);
-      upstream = { origin, pool, maxActive, calls };
+      const side = this.#open(origin, calls);
+      upstream = { origin, side, maxActive: this.#maxActive, calls };
       this.#upstreams.set(origin, upstream);
     }
     return upstream;
   }
 }
 
-/** Errors of connections that had served before: nothing says that the upstream saw the last request on them. */
-const staleErrors = new WeakSet<Error>();
-
-/** Whether `error` ended a kept connection before it answered, so that the request may be sent once more. */
-export function isStale(error: Error): boolean {
-  const { socket } = error as Error & { readonly socket?: { readonly bytesRead?: number } };
-  return staleErrors.has(error) || (socket?.bytesRead ?? 0) > 0;
-}
-
-function connector(options: UpstreamOptions): buildConnector.connector {
-  const connect = buildConnector({
-    ...secureContext(options),
-    timeout: options.connectTimeoutMs ?? 5_000,
-    rejectUnauthorized: options.disableSslVerification !== true,
-    ...(options.verifyHostname === false && { checkServerIdentity: () => undefined }),
-    maxCachedSessions: 0, // a resumed session is not checked again, and the cache does not tell ports apart
-  });
-  return (target, callback) => {
-    connect(target, (...result) => {
-      const [error, socket] = result;
-      if (error === null) {
-        socket.prependListener('error', (cause: NodeJS.ErrnoException) => {
-          if (socket.bytesRead > 0) staleErrors.add(cause);
-          // undici takes ECONNRESET for the end of a body that has no length: the client would see a whole one.
-          if (cause.code === 'ECONNRESET') cause.code = 'ERR_UPSTREAM_RESET';
-        });
-      }
-      callback(...result);
-    });
-  };
+/** How the engine opens an origin. */
+function opener(
+  engine: Engine,
+  options: UpstreamOptions,
+  log: Log,
+  maxActive: number,
+): (origin: string, calls: CallCount) => UpstreamSide {
+  if (engine === 'own') return (origin) => new OwnUpstream(origin, options, log);
+  const connect = connector(options);
+  return (origin, calls) => new UndiciUpstream(origin, maxActive, connect, options, calls);
 }

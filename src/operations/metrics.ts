@@ -1,4 +1,5 @@
 import type { MetricValues } from '../admin/metric-catalogue.ts';
+import { DURATION_BOUNDS } from '../gateway/route-metrics.ts';
 import { momentOf } from '../revocation/freshness.ts';
 import { readinessOf, type StatusParts } from './status.ts';
 
@@ -11,6 +12,8 @@ export function metricValues(parts: StatusParts): MetricValues {
     sources.map((source) => ({ labels: { source: source.name }, value: value(source) }));
   const { outcomes } = threads.counters();
   const degraded = threads.degraded();
+  const routes = threads.routes();
+  const dropped = threads.dropped();
   const stats = journal.stats();
   const unready = new Set(readinessOf(parts).reasons.map(({ code }) => code));
   return {
@@ -49,6 +52,29 @@ export function metricValues(parts: StatusParts): MetricValues {
       labels: { policy },
       value,
     })),
+    portcullis_route_requests_total: routes.flatMap(({ method, route, statuses }) =>
+      Object.entries(statuses).map(([status, value]) => ({
+        labels: { method, route, status },
+        value,
+      })),
+    ),
+    portcullis_route_refusals_total: routes.map(({ method, route, refused }) => ({
+      labels: { method, route },
+      value: refused,
+    })),
+    portcullis_route_duration_seconds: routes.map(({ method, route, ...figures }) => ({
+      labels: { method, route },
+      value: {
+        buckets: DURATION_BOUNDS.map((bound, n) => ({
+          bound,
+          count: figures.withinBounds[n] ?? 0,
+        })),
+        sum: figures.seconds,
+        count: figures.timed,
+      },
+    })),
+    portcullis_access_lines_dropped_total: dropped.accessLines,
+    portcullis_spans_dropped_total: dropped.spans,
     portcullis_threads: threads.serving,
     portcullis_threads_replaced_total: threads.replaced,
     portcullis_journal_healthy: Number(journal.trouble === undefined),

@@ -20,7 +20,9 @@ import type { VerifiedToken } from '../auth/verified-token.ts';
 import { ApiRefusal } from '../errors.ts';
 import { systemClock } from '../revocation/clock.ts';
 import { FINGERPRINT_WORDS } from '../revocation/fingerprint.ts';
+import { liftTimes } from '../revocation/heard-cutoffs.ts';
 import type { Journal } from '../revocation/journal/journal.ts';
+import { JournalLeft } from '../revocation/journal/journal-files.ts';
 import type { RuleRecord, TokenRecord } from '../revocation/journal/record.ts';
 import { parseRule, ruleKindOf } from '../revocation/parse-rule.ts';
 import {
@@ -42,6 +44,9 @@ import { readinessOf, statusOf, type StatusParts } from './status.ts';
 const OPERATOR = 'operator';
 const NOT_DURABLE =
   'it acts in this gateway, but could not be written to the disk: a restart would forget it. Mend the state folder (during a takeover: end this gateway), and send it again';
+
+const TAKEN_OVER =
+  'another gateway took over, and has the journal: ask that one, and end this one. If that one is gone, this one has its journal back within seconds';
 
 /** What the operations are made of. */
 export interface OperationsParts extends StatusParts {
@@ -69,26 +74,30 @@ export class GatewayOperations implements Operations {
     };
   }
 
-  revoke(request: RevocationRequest, by: Operator): Promise<Revoked> {
+  revoke(
+    request: RevocationRequest,
+    by: Operator,
+    acts: (applied: Pick<Revoked, 'id' | 'applied'>) => void,
+  ): Promise<Revoked> {
     return 'token' in request.what
-      ? this.#revokeToken(request.what.token, request)
-      : this.#revokeByRule(request.what.rule, request, by);
+      ? this.#revokeToken(request.what.token, request, acts)
+      : this.#revokeByRule(request.what.rule, request, by, acts);
   }
 
   async revocations({ kind, source, limit, cursor }: RevocationQuery): Promise<RevocationPage> {
     const isRule = kind !== undefined && kind !== 'token' && kind !== 'lift';
-    const { records, next } = await this.#parts.journal
-      .list({
+    const { records, next } = await this.#read((journal) =>
+      journal.list({
         limit,
         ...(kind === undefined ? {} : { kind: isRule ? 'rule' : kind }),
         ...(source === undefined ? {} : { source }),
         ...(cursor === undefined ? {} : { cursor }),
-      })
-      .catch((error: unknown) => {
-        if (error instanceof RangeError)
-          throw new ApiRefusal('invalid_value', 'the cursor is none of this list', 'cursor');
-        throw error;
-      });
+      }),
+    ).catch((error: unknown) => {
+      if (error instanceof RangeError)
+        throw new ApiRefusal('invalid_value', 'the cursor is none of this list', 'cursor');
+      throw error;
+    });
     const shown = records.map(shownRecord);
     return {
       records: isRule ? shown.filter((record) => record.kind === kind) : shown,
@@ -97,15 +106,15 @@ export class GatewayOperations implements Operations {
   }
 
   async revocation(id: string): Promise<RevocationRecord | undefined> {
-    const { journal } = this.#parts;
     const print = fingerprintOfId(id);
     if (print !== undefined) {
-      const token = await journal.find(print, 0);
+      const token = await this.#read((journal) => journal.find(print, 0));
       return token === undefined ? undefined : shownRecord(token);
     }
     const rule = await this.#ruleById(id);
     if (rule !== undefined) return shownRecord(rule);
-    const lift = (await journal.rules()).lifts.find((record) => idOfLift(record.lift) === id);
+    const { lifts } = await this.#rules();
+    const lift = lifts.find((record) => idOfLift(record.lift) === id);
     return lift === undefined ? undefined : shownRecord(lift);
   }
 
@@ -114,30 +123,32 @@ export class GatewayOperations implements Operations {
     const record = await this.#ruleById(id);
     if (record === undefined) {
       // Lifted before: whoever was told that it could not be written, or not published, sends it again.
-      const { lifts } = await this.#parts.journal.rules();
+      const { lifts } = await this.#rules();
       const before = lifts.find(({ lift }) => idOfRule(lift) === id);
       if (before !== undefined) return this.#lifted(id, before.lift);
       if ((await this.revocation(id)) === undefined)
         throw new ApiRefusal('not_found', 'nothing that is revoked has this id');
       throw new ApiRefusal('not_a_rule', 'only rules can be lifted, and each cut-off once');
     }
-    const { issuer, claims, issuedBeforeMs, far = [] } = record.rule;
+    const { issuer, claims } = record.rule;
+    const now = systemClock.latest();
+    const { issuedBeforeMs, said } = liftTimes(record.rule, now);
     const parsed = parseRule(
       {
         action: 'lift',
         claims: Object.fromEntries(claims),
         issuedBefore: issuedBeforeMs,
-        saidBefore: far.map(([said]) => said),
+        saidBefore: said,
         ...(issuer === null ? {} : { issuer }),
       },
       this.#policy,
-      systemClock.latest(),
+      now,
     );
     const lift = parsed.action === 'lift' ? parsed.lifts[0] : undefined;
     if (lift === undefined)
       throw new ApiRefusal('not_found', 'the rule has ended: no token that it denies is alive');
-    if (!revocations.list.addLift(lift, OPERATOR, { by: by.name, reason: why }))
-      throw new ApiRefusal('list_full', 'there is no room for another lift');
+    if (revocations.list.addLift(lift, OPERATOR, { by: by.name, reason: why }) === 'full')
+      throw new ApiRefusal('list_full', 'there is no room for another lift: the rule stays');
     return this.#lifted(id, lift);
   }
 
@@ -173,23 +184,28 @@ export class GatewayOperations implements Operations {
     return { id: idOfLift(lift), lifted: id, endsAtMs: lift.endsAtMs, published };
   }
 
-  async #revokeToken(event: RevocationEvent, request: RevocationRequest): Promise<Revoked> {
+  async #revokeToken(
+    event: RevocationEvent,
+    request: RevocationRequest,
+    acts: (applied: Pick<Revoked, 'id' | 'applied'>) => void,
+  ): Promise<Revoked> {
     const { revocations, publishing } = this.#parts;
     const { list } = revocations;
     const revocation = parseRevocation(event, this.#policy, systemClock.latest());
     if (typeof revocation === 'string') throw new ApiRefusal('invalid_value', revocation, 'token');
     const result = list.addToken(revocation, OPERATOR);
     if (result === 'full') throw listFull();
+    const prints = list.fingerprintsOf(revocation.keys);
+    const done = { id: idOfToken(prints), applied: APPLIED[result] };
+    acts(done);
     await this.#durable();
     const { endsAtMs } = revocation;
-    const prints = list.fingerprintsOf(revocation.keys);
     const published = await publishing.token(
       outgoingToken(event.token ?? '', event.issuer, endsAtMs),
     );
     return {
-      id: idOfToken(prints),
+      ...done,
       kind: 'token',
-      applied: APPLIED[result],
       endsAtMs,
       published,
       ...(await this.#confirmed(prints, 'tokens', request.waitMs)),
@@ -200,6 +216,7 @@ export class GatewayOperations implements Operations {
     event: RuleEvent,
     { reason, waitMs }: RevocationRequest,
     by: Operator,
+    acts: (applied: Pick<Revoked, 'id' | 'applied'>) => void,
   ): Promise<Revoked> {
     const { revocations, publishing } = this.#parts;
     const { list } = revocations;
@@ -221,13 +238,14 @@ export class GatewayOperations implements Operations {
         'this cut-off, or a later one, was lifted: choose a later one',
         'issuedBefore',
       );
+    const done = { id: idOfRule(rule), applied: APPLIED[result] };
+    acts(done);
     await this.#durable();
     const prints = list.fingerprintsOf([nameOfRule(rule)]);
     const published = await publishing.rule('revoke', rule);
     return {
-      id: idOfRule(rule),
+      ...done,
       kind: ruleKindOf(rule),
-      applied: APPLIED[result],
       endsAtMs: rule.endsAtMs,
       issuedBeforeMs: rule.issuedBeforeMs,
       published,
@@ -243,6 +261,21 @@ export class GatewayOperations implements Operations {
     }
   }
 
+  /** Asks the journal, where this gateway has it. */
+  async #read<T>(question: (journal: Journal) => Promise<T>): Promise<T> {
+    try {
+      return await question(this.#parts.journal);
+    } catch (cause) {
+      if (cause instanceof JournalLeft)
+        throw new ApiRefusal('taken_over', TAKEN_OVER, undefined, cause);
+      throw cause;
+    }
+  }
+
+  #rules(): ReturnType<Journal['rules']> {
+    return this.#read((journal) => journal.rules());
+  }
+
   async #confirmed(
     prints: Uint32Array,
     table: 'tokens' | 'rules',
@@ -253,7 +286,7 @@ export class GatewayOperations implements Operations {
   }
 
   async #ruleById(id: string): Promise<RuleRecord | undefined> {
-    const { rules } = await this.#parts.journal.rules();
+    const { rules } = await this.#rules();
     return rules.find(({ rule }) => idOfRule(rule) === id);
   }
 
@@ -275,19 +308,18 @@ export class GatewayOperations implements Operations {
   }
 
   async #tokenRecord(names: readonly string[]): Promise<TokenRecord | undefined> {
-    const { journal, revocations } = this.#parts;
-    const prints = revocations.list.fingerprintsOf(names);
+    const prints = this.#parts.revocations.list.fingerprintsOf(names);
     for (let at = 0; at < prints.length; at += FINGERPRINT_WORDS) {
-      const record = await journal.find(prints, at);
+      const record = await this.#read((journal) => journal.find(prints, at));
       if (record !== undefined) return record;
     }
     return undefined;
   }
 
   async #ruleRecord({ claims = {}, issuers = [] }: TokenIdentity): Promise<RuleRecord | undefined> {
-    const { journal, consumerKeyClaims } = this.#parts;
+    const { consumerKeyClaims } = this.#parts;
     let latest: RuleRecord | undefined;
-    for (const record of (await journal.rules()).rules) {
+    for (const record of (await this.#rules()).rules) {
       const { rule } = record;
       if (rule.issuedBeforeMs <= (latest?.rule.issuedBeforeMs ?? -1)) continue;
       const names = shapeNames(shapeOf(rule), claims, issuers, consumerKeyClaims);

@@ -1,5 +1,6 @@
 import type { ConfirmedThreads, Readiness, Status } from '../admin/operations.ts';
-import type { Degraded, GatewayCounters } from '../gateway/observe.ts';
+import type { Degraded, Dropped, GatewayCounters } from '../gateway/observe.ts';
+import type { RouteFigures } from '../gateway/route-metrics.ts';
 import type { JournalStats } from '../revocation/journal/journal.ts';
 import type { Revocations } from '../revocation/revocations.ts';
 import type { Fingerprints } from '../threads/messages.ts';
@@ -15,6 +16,10 @@ export interface ThreadsView {
   confirm(entries: Fingerprints, waitMs: number): Promise<ConfirmedThreads>;
   counters(): GatewayCounters;
   degraded(): Record<Degraded, number>;
+  /** What happened on each route that was called. */
+  routes(): readonly RouteFigures[];
+  /** What was to be written of requests and was not. */
+  dropped(): Record<Dropped, number>;
 }
 
 /** What status, readiness and metrics are read from. */

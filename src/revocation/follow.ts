@@ -20,6 +20,7 @@ const [SHORTEST_LONGEST_PAUSE_MS, LONGEST_PAUSE_MS] = [1_000, 30_000];
 const STEADY_MS = 30_000;
 /** Between two WARN lines about dropped messages of one source. */
 const DROP_REPORT_MS = 10_000;
+const NO_ROOM_FOR_LIFT = 'no room for another lift: its rule stays';
 const LOG_KEY = 'TokenRevocation';
 const NO_ROOM = 'the list has no room for all of it (tokenRevocationConfig.maxEntries)';
 
@@ -267,7 +268,8 @@ export class Follower {
           if (this.#target.addRule(rule, name) === 'full') this.#full = true;
         break;
       case 'lift':
-        for (const lift of parsed.lifts) this.#target.addLift(lift, name);
+        for (const lift of parsed.lifts)
+          if (this.#target.addLift(lift, name) === 'full') this.#drop(NO_ROOM_FOR_LIFT);
         break;
       case 'refuse':
         this.#drop(parsed.refused);

@@ -21,6 +21,11 @@ export function momentOfWall(wallMs: number): Moment | undefined {
   return agoMs < 0 ? undefined : { monotonic: monotonicMs() - agoMs, wall: wallMs };
 }
 
+/** How long ago a moment was, in words. */
+export function agoOf(moment: Moment): string {
+  return `${((momentOf().monotonic - moment.monotonic) / 1000).toFixed(1)} s ago`;
+}
+
 /** What freshness is made of: one source's proofs. */
 export interface Proofs {
   readonly name: string;

@@ -4,7 +4,7 @@ import { type Moment, momentOf, momentOfWall } from './freshness.ts';
 const LOG_KEY = 'TokenRevocation';
 
 /** A stretch of time in which revocations may have been missed, and tokens of which may still be alive. */
-interface Gap {
+export interface Gap {
   readonly source: string;
   /** When it ended: the subscription stood. */
   readonly since: Moment;

@@ -1,4 +1,4 @@
-import { farMember, lastLifted, MAX_FAR_CUTOFFS, saidMember } from './far-cutoff.ts';
+import { combineSaid, MAX_LIFTED, REMEMBERED_MS, saidMember } from './heard-cutoffs.ts';
 import type { SourcePolicy } from './revocation.ts';
 import type { Lift, Rule, RuleKind } from './rule.ts';
 import type { RuleEvent } from './rule-event.ts';
@@ -163,8 +163,8 @@ function isTooLong(text: string): boolean {
   return text.length > MAX_RULE_TEXT_BYTES || Buffer.byteLength(text) > MAX_RULE_TEXT_BYTES;
 }
 
-type Times = Pick<Rule, 'issuedBeforeMs' | 'endsAtMs' | 'far'>;
-type LiftTimes = Pick<Lift, 'issuedBeforeMs' | 'endsAtMs' | 'said' | 'clamped'>;
+type Times = Pick<Rule, 'issuedBeforeMs' | 'endsAtMs' | 'heard' | 'endsFromNow'>;
+type LiftTimes = Pick<Lift, 'issuedBeforeMs' | 'endsAtMs' | 'said'>;
 
 function timesOf(
   event: RuleEvent,
@@ -182,9 +182,16 @@ function timesOf(
     return strict
       ? refuse('cut-off is so old that no token it denies is alive', 'issuedBefore')
       : { action: 'ended' };
-  const far = farMember(cutoff > issuedBeforeMs ? [[Math.ceil(cutoff), issuedBeforeMs]] : []);
-  if (event.endsAt === undefined || event.endsAt === null)
-    return { issuedBeforeMs, endsAtMs: latest, ...far };
+  const saidMs = Math.ceil(cutoff);
+  const ofFar = (endsAtMs: number): Pick<Rule, 'heard'> =>
+    saidMs > issuedBeforeMs ? { heard: [{ saidMs, takenMs: issuedBeforeMs, endsAtMs }] } : {};
+  const whole: Times = {
+    issuedBeforeMs,
+    endsAtMs: latest,
+    ...ofFar(saidMs + longestTokenLifeMs),
+    ...(saidMs > issuedBeforeMs && { endsFromNow: true }),
+  };
+  if (event.endsAt === undefined || event.endsAt === null) return whole;
   const end = timeOf(event.endsAt);
   if (strict) {
     if (end === undefined) return refuse('end is not a time', 'endsAt');
@@ -192,8 +199,10 @@ function timesOf(
     if (end <= now) return refuse('end has passed', 'endsAt');
   }
   // Whoever makes a rule thinks that it denies something: an end that has passed is a clock or a unit that is wrong.
-  const usable = end !== undefined && end > issuedBeforeMs && end > now;
-  return { issuedBeforeMs, endsAtMs: usable ? Math.min(Math.ceil(end), latest) : latest, ...far };
+  if (end === undefined || end <= issuedBeforeMs || end <= now) return whole;
+  const once =
+    end > saidMs ? Math.min(end, saidMs + longestTokenLifeMs) : saidMs + longestTokenLifeMs;
+  return { issuedBeforeMs, endsAtMs: Math.min(Math.ceil(end), latest), ...ofFar(Math.ceil(once)) };
 }
 
 function liftTimesOf(
@@ -203,15 +212,21 @@ function liftTimesOf(
 ): LiftTimes | RefusedRule | { readonly action: 'ended' } {
   const cutoff = timeOf(event.issuedBefore);
   if (cutoff === undefined) return refuse('cut-off is not a time', 'issuedBefore');
-  const issuedBeforeMs = Math.ceil(Math.min(cutoff, now + clockSkewMs));
-  const clamped = cutoff > issuedBeforeMs;
+  // One of the future is lifted by its name alone: brought near, it would take back whatever is revoked before this is heard.
+  const isFar = cutoff > now + clockSkewMs;
+  const issuedBeforeMs = isFar ? FIRST_EPOCH_MS : Math.ceil(cutoff);
   const listed: readonly unknown[] = Array.isArray(event.saidBefore) ? event.saidBefore : [];
-  const said = [...(clamped ? [cutoff] : []), ...listed.slice(0, MAX_FAR_CUTOFFS).map(timeOf)]
-    .filter((time) => time !== undefined && time > issuedBeforeMs)
-    .map((time) => Math.ceil(time ?? 0));
-  const endsAtMs = lastLifted(issuedBeforeMs, said) + longestTokenLifeMs + marginMs(clockSkewMs);
+  const times = [...(isFar ? [cutoff] : []), ...listed.slice(0, MAX_LIFTED).map(timeOf)];
+  const said = combineSaid(
+    times.map((time = 0) => Math.ceil(time)),
+    [],
+    issuedBeforeMs,
+  );
+  // What is named may be said again for ever: each time the lift is prolonged, so it need not last as long.
+  const lastMs = Math.max(issuedBeforeMs, Math.min(said[0] ?? 0, now + REMEMBERED_MS));
+  const endsAtMs = Math.ceil(lastMs + longestTokenLifeMs + marginMs(clockSkewMs));
   if (endsAtMs <= now) return { action: 'ended' };
-  return { issuedBeforeMs, endsAtMs, ...saidMember(said), ...(clamped && { clamped }) };
+  return { issuedBeforeMs, endsAtMs, ...saidMember(said) };
 }
 
 /** How much longer than `longestTokenLife` after its cut-off a rule can matter. */

@@ -2,10 +2,10 @@ import type { Clock } from './clock.ts';
 import { FINGERPRINT_WORDS, Fingerprinter } from './fingerprint.ts';
 import type { RevocationTarget } from './follow.ts';
 import type { Journal, JournalTarget } from './journal/journal.ts';
-import type { Known, LiftRecord, RuleRecord } from './journal/record.ts';
+import type { Known, RuleRecord } from './journal/record.ts';
 import type { Revocation } from './revocation.ts';
 import type { Lift, Rule } from './rule.ts';
-import { bareLift, RuleList, type RuleOutcome } from './rule-list.ts';
+import { type LiftOutcome, RuleList, type RuleOutcome } from './rule-list.ts';
 import type { RuleShapesBuffers } from './rule-shapes.ts';
 import { SharedState, type SharedStateBuffers } from './shared-state.ts';
 import type { TableBuffers } from './table/table-layout.ts';
@@ -159,30 +159,45 @@ export class RevocationList implements RevocationTarget {
   }
 
   /** The latest cut-off counts; one that was lifted has no effect. */
-  addRule(said: Rule, source: string, author?: Author): RuleOutcome {
-    const { clock, journal, onFull } = this.#options;
-    const rule = this.#rules.asFirstHeard(said);
-    if (rule === undefined) return 'same';
-    const learntAtMs = clock.latest();
-    const record: RuleRecord = { kind: 'rule', rule, source, learntAtMs, ...author };
-    const outcome = this.#putRule(record, false);
-    if (outcome === 'full') onFull(source, FULL);
-    if (outcome === 'too many shapes') onFull(source, TOO_MANY_SHAPES);
-    if (outcome === 'added' || outcome === 'changed')
-      journal?.rule(rule, source, learntAtMs, author?.by, author?.reason);
+  addRule(rule: Rule, source: string, author?: Author): RuleOutcome {
+    const learntAtMs = this.#options.clock.latest();
+    const outcome = this.#addRule({ kind: 'rule', rule, source, learntAtMs, ...author });
+    if (outcome === 'lifted' && this.#rules.renewLift(rule)) this.#keepLift(rule);
     return outcome;
   }
 
-  /**
-   * Takes a rule back, here and for every later reading of the same cut-off or an older one. False: it is no news, or there is no room.
-   */
-  addLift(lift: Lift, source: string, author: Author = { by: source, reason: '' }): boolean {
-    const { clock, journal } = this.#options;
-    const atMs = clock.latest();
-    const taken = this.#lift({ kind: 'lift', lift, source, atMs, ...author });
-    if (taken === undefined) return false;
-    journal?.lift(taken, source, atMs, author.by, author.reason);
-    return true;
+  #addRule(record: RuleRecord): RuleOutcome {
+    const outcome = this.#putRule(record, false);
+    if (outcome === 'full') this.#options.onFull(record.source, FULL);
+    if (outcome === 'too many shapes') this.#options.onFull(record.source, TOO_MANY_SHAPES);
+    if (outcome !== 'added' && outcome !== 'changed') return outcome;
+    const known = this.#rules.recordOf(record.rule);
+    if (known !== undefined)
+      this.#options.journal?.rule(
+        known.rule,
+        known.source,
+        known.learntAtMs,
+        known.by,
+        known.reason,
+      );
+    return outcome;
+  }
+
+  /** Takes a rule back, here and for every later reading of the same cut-off or an older one. */
+  addLift(lift: Lift, source: string, author: Author = { by: source, reason: '' }): LiftOutcome {
+    const atMs = this.#options.clock.latest();
+    const outcome = this.#rules.lift({ kind: 'lift', lift, source, atMs, ...author });
+    if (outcome !== 'added') return outcome;
+    this.state.changed();
+    this.#keepLift(lift);
+    return outcome;
+  }
+
+  #keepLift(rule: Pick<Rule, 'issuer' | 'claims'>): void {
+    const known = this.#rules.liftOf(rule);
+    if (known === undefined) return;
+    const { lift, source, atMs, by, reason } = known;
+    this.#options.journal?.lift(lift, source, atMs, by, reason);
   }
 
   /** Resolves when everything added so far is on disk; rejects while the disk fails. */
@@ -211,13 +226,19 @@ export class RevocationList implements RevocationTarget {
         if (!this.#restored) this.#markAllClasses();
         if (this.#put(prints, at, end, true) === 'full') this.#options.onFull(JOURNAL, FULL);
       },
-      rule: (rule) => {
-        const record: RuleRecord = { kind: 'rule', rule, source: JOURNAL, learntAtMs: 0 };
+      rule: (record) => {
+        if (record.rule.endsAtMs <= this.#goneMs() - RESTORED_EXTRA_S * 1000) {
+          this.#forgetUntil(record.rule.endsAtMs);
+          this.#rules.remember(record);
+          return;
+        }
         const outcome = this.#putRule(record, true);
         if (outcome === 'full') this.#options.onFull(JOURNAL, FULL);
         if (outcome === 'too many shapes') this.#options.onFull(JOURNAL, TOO_MANY_SHAPES);
       },
-      lift: (lift) => void this.#lift(bareLift(lift, JOURNAL)),
+      lift: (record) => {
+        if (this.#rules.lift(record) === 'added') this.state.changed();
+      },
       forgottenUntil: (endMs) => {
         this.state.forgottenUntilMs = Math.max(this.state.forgottenUntilMs, endMs);
       },
@@ -226,16 +247,21 @@ export class RevocationList implements RevocationTarget {
 
   /** Removes a step's worth of entries whose end has passed; goes round for ever. Call it from a timer. */
   sweep(): void {
-    const { clock, marginMs } = this.#options;
-    const gone = Math.floor((clock.earliest() - marginMs) / 1000);
+    const gone = Math.floor(this.#goneMs() / 1000);
     for (const table of [this.#tokens, this.#rules.table])
       table.sweep(gone, gone - RESTORED_EXTRA_S, SWEEP_BUCKETS);
   }
 
-  /** Forgets rules and lifts that have ended; looks at all of them. */
+  /** Lets cut-offs count whose time has come, and forgets rules and lifts that have ended; looks at all of them. Call it from a timer. */
   expireRules(): void {
+    for (const record of this.#rules.due(this.#options.clock.latest())) this.#addRule(record);
+    this.#rules.expire(this.#goneMs(), RESTORED_EXTRA_S * 1000);
+  }
+
+  /** What ended before has left, or may leave; epoch milliseconds. */
+  #goneMs(): number {
     const { clock, marginMs } = this.#options;
-    this.#rules.expire(clock.earliest() - marginMs, RESTORED_EXTRA_S * 1000);
+    return clock.earliest() - marginMs;
   }
 
   /** All that is in it, to be written again. It may go on changing meanwhile. */
@@ -260,12 +286,6 @@ export class RevocationList implements RevocationTarget {
     const outcome = this.#rules.put(record, endSeconds(record.rule.endsAtMs), restored);
     if (outcome !== 'same') this.state.changed();
     return outcome;
-  }
-
-  #lift(record: LiftRecord): Lift | undefined {
-    const taken = this.#rules.lift(record);
-    if (taken !== undefined) this.state.changed();
-    return taken;
   }
 
   /** From now on every class is looked for. */

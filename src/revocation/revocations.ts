@@ -1,15 +1,9 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../log.ts';
 import { systemClock, type Clock } from './clock.ts';
+import { type Doubt, doubtsOf } from './doubts.ts';
 import { Follower, longestPause, type SourceStatus } from './follow.ts';
-import {
-  allKnownAsOf,
-  knownAsOf,
-  type Moment,
-  momentOf,
-  momentOfWall,
-  type Proofs,
-} from './freshness.ts';
+import { agoOf, allKnownAsOf, momentOfWall, type Proofs } from './freshness.ts';
 import { Gaps } from './gaps.ts';
 import type { Journal } from './journal/journal.ts';
 import { Overflow } from './overflow.ts';
@@ -64,15 +58,6 @@ export interface RevocationsOptions {
   readonly firstPauseMs?: number;
 }
 
-/** Why calls would be refused, or might miss something. Texts without secrets, for the operator only. */
-export interface Doubt {
-  readonly code: 'not_read_yet' | 'stale' | 'gap' | 'journal' | 'list_full' | 'clock';
-  readonly message: string;
-  readonly source?: string;
-  /** Epoch milliseconds. */
-  readonly sinceMs?: number;
-}
-
 /** The revocation list with all that feeds it, in the control thread: the only place that writes it. */
 export class Revocations {
   readonly list: RevocationList;
@@ -89,7 +74,7 @@ export class Revocations {
   #knowledge: Knowledge = 'never';
   #ticker: NodeJS.Timeout | undefined;
   #ticks = 0;
-  #savingGaps: Promise<void> = Promise.resolve();
+  #savingGaps: Promise<void> | undefined;
   #shrinking = false;
 
   constructor(options: RevocationsOptions) {
@@ -140,21 +125,15 @@ export class Revocations {
   async restore(): Promise<void> {
     const { journal, log } = this.#options;
     if (journal === undefined) return;
-    const restored = await journal.restore(this.list.restoring);
+    const restored = await journal.restore(this.list.restoring, ({ whole }) => {
+      if (!whole) this.#damagedMeanwhile();
+    });
     for (const note of restored.damage) log.warn(LOG_KEY, note);
-    this.#lost = !restored.whole && !this.#options.sources.some(({ required }) => required);
-    if (this.#lost) {
-      this.list.state.known = false;
-      this.#update();
-    }
+    if (!restored.whole) this.#damaged();
     const gaps = await journal.loadGaps();
     // A topic that has a store by now, or is followed no more, has none.
-    const unbacked = this.#options.sources.filter(
-      (each) => each.source.kind === 'events' && !this.#isInStores(each),
-    );
-    const stillOpen = [...(gaps ?? [])].filter(([name]) =>
-      unbacked.some(({ source }) => source.name === name),
-    );
+    const unbacked = this.#unbacked();
+    const stillOpen = [...(gaps ?? [])].filter(([name]) => unbacked.includes(name));
     this.#gaps.restore(new Map(stillOpen));
     // What was never known cannot have been kept: a subscription may be older than this folder.
     this.#restoredWhole =
@@ -167,7 +146,7 @@ export class Revocations {
       moment?.wall ?? Number.NEGATIVE_INFINITY,
     );
     this.list.state.known = true;
-    const age = moment === undefined ? 'of a time ahead of this clock' : ageOf(moment);
+    const age = moment === undefined ? 'of a time ahead of this clock' : agoOf(moment);
     log.info(
       LOG_KEY,
       `${this.list.size} revoked tokens and ${this.list.rulesSize} rules read from the journal, ${age}`,
@@ -219,59 +198,16 @@ export class Revocations {
 
   /** Everything that is not as it should be. */
   doubts(): readonly Doubt[] {
-    const { maxStalenessMs, journal } = this.#options;
-    const doubts: Doubt[] = [];
-    const proofs = this.#proofs();
-    for (const source of proofs.filter(({ required }) => required)) {
-      const known = knownAsOf(source, proofs);
-      const trouble = this.sources.find(({ name }) => name === source.name)?.trouble;
-      const why = trouble === undefined ? '' : `: ${trouble}`;
-      if (known === undefined)
-        doubts.push({
-          code: 'not_read_yet',
-          source: source.name,
-          message: `${source.name} was not read completely since the start${why}`,
-        });
-      else if (momentOf().monotonic - known.monotonic > maxStalenessMs)
-        doubts.push({
-          code: 'stale',
-          source: source.name,
-          message: `${source.name} last proved ${ageOf(known)} that nothing was missed${why}`,
-          sinceMs: Math.round(known.wall),
-        });
-    }
-    for (const gap of this.#gaps.unclosed())
-      doubts.push({
-        code: 'gap',
-        source: gap.source,
-        message: `revocations published on ${gap.source} before it was subscribed may have been missed; tokens of that time can be alive for ${Math.ceil(gap.leftMs / 1000)} s more`,
-        sinceMs: Math.round(gap.since.wall),
-      });
-    if (this.#lost)
-      doubts.push({
-        code: 'journal',
-        message:
-          'the journal was damaged, and no required source says again what it held: revoke it again and restart',
-      });
-    if (journal?.trouble !== undefined)
-      doubts.push({
-        code: 'journal',
-        message: `the journal cannot be written: ${journal.trouble}`,
-      });
-    for (const [source, at] of this.#overflow.entries)
-      doubts.push({
-        code: 'list_full',
-        source,
-        message: `not all of ${source} is in the list: it is full (maxEntries), or rules name too many different sets of claims`,
-        sinceMs: Math.round(at.wall),
-      });
-    const { forgottenUntilMs } = this.list.state;
-    if (forgottenUntilMs > Date.now())
-      doubts.push({
-        code: 'clock',
-        message: `revocations that end as late as ${new Date(forgottenUntilMs).toISOString()} were forgotten: the clock was ahead then, or is behind now. Tokens that end before that count as expired`,
-      });
-    return doubts;
+    return doubtsOf({
+      proofs: this.#proofs(),
+      troubleOf: (source) => this.sources.find(({ name }) => name === source)?.trouble,
+      maxStalenessMs: this.#options.maxStalenessMs,
+      gaps: this.#gaps.unclosed(),
+      lost: this.#lost,
+      journalTrouble: this.#options.journal?.trouble,
+      overflow: this.#overflow.entries,
+      forgottenUntilMs: this.list.state.forgottenUntilMs,
+    });
   }
 
   /** Whether what a source published before its subscription may have been missed and could still matter. */
@@ -282,6 +218,29 @@ export class Revocations {
   /** Asks every store for a whole new read: what a real-time source may have missed is in there (invariant 3). */
   rereadStores(): void {
     for (const follower of this.#followers) if (follower.status.kind === 'list') follower.reread();
+  }
+
+  /** The journal does not have all that was acknowledged. Where a required source does, what is known is known from there. */
+  #damaged(): void {
+    if (this.#options.sources.some(({ required }) => required)) return;
+    this.#lost = true;
+    this.list.state.known = false;
+    this.#update();
+  }
+
+  /** The same of what another gateway has acknowledged while it had the journal: topics may have told that one, and it alone. */
+  #damagedMeanwhile(): void {
+    this.#restoredWhole = false;
+    for (const name of this.#unbacked()) if (this.#gaps.hasStood(name)) this.#openGap(name);
+    this.#damaged();
+    this.#update();
+  }
+
+  /** Names of the topics whose past nobody says again. */
+  #unbacked(): readonly string[] {
+    return this.#options.sources
+      .filter((each) => each.source.kind === 'events' && !this.#isInStores(each))
+      .map(({ source }) => source.name);
   }
 
   /** Whether what a topic tells is in a store that is followed too. */
@@ -354,10 +313,8 @@ export class Revocations {
   #openGap(source: string, isNews = true): void {
     const { log, journal } = this.#options;
     this.#gaps.open(source, isNews ? log : undefined);
-    // A restart does not close it. What keeps it from being written is said by the journal.
-    this.#savingGaps = this.#savingGaps
-      .then(() => journal?.saveGaps(this.#gaps.ends()))
-      .catch(() => undefined);
+    // A restart does not close it. What keeps it from being written is said by the journal, which tries again.
+    this.#savingGaps = journal?.saveGaps(this.#gaps.ends()).catch(() => undefined);
   }
 
   #full(source: string, why: string): void {
@@ -393,8 +350,4 @@ export class Revocations {
           .join('; ')}`,
       );
   }
-}
-
-function ageOf(moment: Moment): string {
-  return `${((momentOf().monotonic - moment.monotonic) / 1000).toFixed(1)} s ago`;
 }

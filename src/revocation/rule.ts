@@ -1,4 +1,4 @@
-import type { FarCutoff } from './far-cutoff.ts';
+import type { HeardCutoff } from './heard-cutoffs.ts';
 
 /**
  * What kinds of rules a source may make (`rules` of its configuration). `claims` is any conjunction of claims that none of the others
@@ -22,22 +22,22 @@ export interface Rule {
   readonly issuedBeforeMs: number;
   /** Epoch milliseconds; no token that it denies lives longer. */
   readonly endsAtMs: number;
-  /** What was said and lay too far in the future to be taken so; absent: nothing. Of a rule just parsed it is its own cut-off. */
-  readonly far?: readonly FarCutoff[];
+  /** The cut-offs that it was said with, of which the latest counts. Absent: that one alone, and it was said as it counts. */
+  readonly heard?: readonly HeardCutoff[];
+  /** Of a rule just parsed: its cut-off lies in the future, and its end is counted from now as nobody named one. So it is later at each reading. */
+  readonly endsFromNow?: true;
 }
 
 /** A rule taken back by an operator: whatever names the same tokens with this cut-off or an older one has no effect any more. */
 export interface Lift {
   readonly issuer: string | null;
   readonly claims: Rule['claims'];
-  /** Cut-off of the rule that is lifted, epoch milliseconds. */
+  /** Latest cut-off that is lifted, with all before it; epoch milliseconds. Long past where only those of `said` are. */
   readonly issuedBeforeMs: number;
   /** Until when the tombstone is kept, epoch milliseconds. */
   readonly endsAtMs: number;
-  /** Cut-offs too far in the future to be taken so that are lifted with it, as sources said them; epoch milliseconds. Absent: none. */
+  /** Later cut-offs that are lifted too, each by itself, as sources said them; epoch milliseconds. Absent: none. */
   readonly said?: readonly number[];
-  /** Of a lift just parsed: its own cut-off was said further in the future, and is the first of `said`. */
-  readonly clamped?: true;
 }
 
 /** What a rule is about, without its times: two rules with one name are one rule, and the later cut-off counts. */

@@ -1,4 +1,4 @@
-import { combineSaid, saidMember } from './far-cutoff.ts';
+import { combineSaid, REMEMBERED_MS, saidMember, withoutLifted } from './heard-cutoffs.ts';
 import { nameOfRule, type Lift, type Rule } from './rule.ts';
 
 /** Lifts remembered at a time. */
@@ -31,9 +31,11 @@ export class Tombstones {
     const issuedBeforeMs = Math.max(lift.issuedBeforeMs, known?.issuedBeforeMs ?? 0);
     const endsAtMs = Math.max(lift.endsAtMs, known?.endsAtMs ?? 0);
     const said = combineSaid(known?.said, lift.said, issuedBeforeMs);
+    // The end of one that names cut-offs of the future is later at each reading.
+    const slackMs = said.length === 0 ? 0 : REMEMBERED_MS / 2;
     if (
       known?.issuedBeforeMs === issuedBeforeMs &&
-      known.endsAtMs === endsAtMs &&
+      known.endsAtMs + slackMs >= endsAtMs &&
       String(said) === String(known.said ?? [])
     )
       return 'same';
@@ -47,17 +49,9 @@ export class Tombstones {
     return this.#lifts.get(nameOfRule(rule));
   }
 
-  /**
-   * False for a rule whose cut-off is the one that was lifted, or an older one: it must not be kept, and not be put back. One that was brought
-   * near is compared as it was said: what was taken in its place is later at each reading.
-   */
-  admits(rule: Pick<Rule, 'issuer' | 'claims' | 'issuedBeforeMs' | 'far'>): boolean {
-    const lift = this.of(rule);
-    if (lift === undefined) return true;
-    const { issuedBeforeMs, far = [] } = rule;
-    if (issuedBeforeMs <= lift.issuedBeforeMs) return false;
-    const said = far.find(([, taken]) => taken === issuedBeforeMs)?.[0] ?? issuedBeforeMs;
-    return lift.said === undefined || !lift.said.includes(said);
+  /** What is left of a rule: nothing of one that was lifted, which must not be kept, and not be put back. */
+  left(rule: Rule): Rule | undefined {
+    return withoutLifted(rule, this.of(rule));
   }
 
   /** Forgets those whose end has passed. `now` is epoch milliseconds, the earlier reading where there are two. Returns how many. */

@@ -48,6 +48,12 @@ export class ControlLink {
   /** A finished line for the log. */
   readonly writeLine = (line: string): void => this.#log.write(line);
 
+  /** Gives lines of the access log away to be written. */
+  readonly writeAccessLines = (bytes: Uint8Array<ArrayBuffer>): void => {
+    const message: ToControl = { kind: 'accessLines', bytes };
+    this.#port.postMessage(message, [bytes.buffer]);
+  };
+
   /**
    * Has the entry whose fingerprint begins at word `at` kept until then, epoch milliseconds. The reader says so at every look until it sees
    * the entry prolonged: each is sent once in a while, and not too many of them.

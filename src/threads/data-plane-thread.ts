@@ -6,7 +6,7 @@ import { OpenQuestions } from './open-questions.ts';
 import { errorOf } from './refusal.ts';
 
 /** What a thread says that is for others than its supervisor. */
-export type Report = Extract<ToControl, { kind: 'log' | 'prolong' | 'renew' }>;
+export type Report = Extract<ToControl, { kind: 'log' | 'accessLines' | 'prolong' | 'renew' }>;
 
 export interface DataPlaneThreadOptions {
   /** The module that the thread runs. */
@@ -49,6 +49,7 @@ export class DataPlaneThread {
           this.#open.refused(message.id, errorOf(message.refusal));
           break;
         case 'log':
+        case 'accessLines':
         case 'prolong':
         case 'renew':
           onReport(message, this);

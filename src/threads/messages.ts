@@ -49,6 +49,8 @@ export type ToControl =
   | { readonly kind: 'refusal'; readonly id: number; readonly refusal: Refusal }
   /** Finished lines for the log, and how many were dropped before them. */
   | { readonly kind: 'log'; readonly lines: string; readonly dropped: number }
+  /** Lines of the access log. */
+  | { readonly kind: 'accessLines'; readonly bytes: Uint8Array<ArrayBuffer> }
   /** A revoked token lives longer than the entry with this fingerprint: that is to be kept until then, epoch milliseconds. */
   | { readonly kind: 'prolong'; readonly print: Uint32Array; readonly expiresAtMs: number }
   /** A token names a key that is in no set of this issuer. */

@@ -28,6 +28,8 @@ export interface FakeOperations extends Operations {
   verdict: Verdict;
   /** Thrown by the next calls that change something. */
   refusal: Error | undefined;
+  /** Thrown by the next calls that read the journal. */
+  unreadable: Error | undefined;
   published: Revoked['published'];
   threads: { confirmed: number; of: number };
 }
@@ -42,15 +44,19 @@ export function fakeOperations(): FakeOperations {
     ready: { ready: true, reasons: [] },
     verdict: { wouldPass: true, reason: 'valid', detail: 'it would pass' },
     refusal: undefined,
+    unreadable: undefined,
     published: [{ source: 'persistent', ok: true }],
     threads: { confirmed: 2, of: 2 },
 
-    revoke(request, by) {
+    revoke(request, by, acts) {
       fake.requests.push({ request, by });
-      if (fake.refusal !== undefined) return Promise.reject(fake.refusal);
+      const durable = fake.refusal instanceof ApiRefusal && fake.refusal.code === 'not_durable';
+      if (fake.refusal !== undefined && !durable) return Promise.reject(fake.refusal);
       const record = recordOf(request, by);
       const applied = records.has(record.id) ? 'known' : 'added';
       records.set(record.id, record);
+      acts({ id: record.id, applied });
+      if (fake.refusal !== undefined) return Promise.reject(fake.refusal);
       const { id, kind, endsAtMs, issuedBeforeMs } = record;
       if (kind === 'lift') throw new Error('not by this way');
       return Promise.resolve({
@@ -65,6 +71,7 @@ export function fakeOperations(): FakeOperations {
     },
     revocations(query) {
       fake.queries.push(query);
+      if (fake.unreadable !== undefined) return Promise.reject(fake.unreadable);
       if (query.cursor !== undefined && !/^\d+$/.test(query.cursor))
         return Promise.reject(
           new ApiRefusal('invalid_value', '"cursor" is not of this list', 'cursor'),
@@ -80,8 +87,12 @@ export function fakeOperations(): FakeOperations {
       };
       return Promise.resolve(page);
     },
-    revocation: (id) => Promise.resolve(records.get(id)),
+    revocation: (id) =>
+      fake.unreadable === undefined
+        ? Promise.resolve(records.get(id))
+        : Promise.reject(fake.unreadable),
     lift(id, why, by) {
+      if (fake.unreadable !== undefined) return Promise.reject(fake.unreadable);
       if (fake.refusal !== undefined) return Promise.reject(fake.refusal);
       const rule = records.get(id);
       if (rule === undefined)
@@ -100,6 +111,7 @@ export function fakeOperations(): FakeOperations {
     },
     explain(token) {
       fake.explained.push(token);
+      if (fake.unreadable !== undefined) return Promise.reject(fake.unreadable);
       return Promise.resolve(fake.verdict);
     },
     status: () => STATUS,
@@ -193,6 +205,25 @@ export const METRIC_VALUES: MetricValues = {
   portcullis_rule_shapes: 1,
   portcullis_requests_total: [{ labels: { outcome: 'forwarded' }, value: 1e21 }],
   portcullis_degraded_requests_total: [{ labels: { policy: 'allow' }, value: 0 }],
+  portcullis_route_requests_total: [
+    { labels: { method: 'GET', route: '/pet/{petId}', status: '2xx' }, value: 3 },
+  ],
+  portcullis_route_refusals_total: [{ labels: { method: 'GET', route: '/pet/{petId}' }, value: 0 }],
+  portcullis_route_duration_seconds: [
+    {
+      labels: { method: 'GET', route: '/pet/{petId}' },
+      value: {
+        buckets: [
+          { bound: 0.001, count: 1 },
+          { bound: 5, count: 2 },
+        ],
+        sum: 9.5,
+        count: 3,
+      },
+    },
+  ],
+  portcullis_access_lines_dropped_total: 3,
+  portcullis_spans_dropped_total: 0,
   portcullis_threads: 2,
   portcullis_threads_replaced_total: 1,
   portcullis_journal_healthy: 1,

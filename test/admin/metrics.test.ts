@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { METRICS } from '../../src/admin/metric-catalogue.ts';
+import { METRICS, type MetricName } from '../../src/admin/metric-catalogue.ts';
 import { METRIC_VALUES } from './fake-operations.ts';
 import { startApi } from './stage.ts';
 
@@ -30,7 +30,9 @@ function read(text: string) {
     const sample = /^([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(.*)\})? (\S+)$/.exec(line);
     assert.ok(sample !== null, `not understood: ${line}`);
     const [, name = '', inside = '', value = ''] = sample;
-    assert.equal(name, current, 'samples stand below their own TYPE');
+    const of =
+      types.get(current) === 'histogram' ? name.replace(/_(?:bucket|sum|count)$/, '') : name;
+    assert.equal(of, current, 'samples stand below their own TYPE');
     const labels: Record<string, string> = {};
     let rest = inside;
     while (rest !== '') {
@@ -58,6 +60,7 @@ test('/metrics is Prometheus text, and has every metric of the catalogue with it
   );
   assert.deepEqual([...helps.keys()], [...types.keys()]);
   for (const [name, reading] of Object.entries(METRIC_VALUES)) {
+    if (METRICS[name as MetricName].type === 'histogram') continue;
     const expected = (typeof reading === 'number' ? [{ labels: {}, value: reading }] : reading).map(
       ({ labels, value }) => ({ name, labels: { ...labels }, value }),
     );
@@ -66,6 +69,19 @@ test('/metrics is Prometheus text, and has every metric of the catalogue with it
       expected,
     );
   }
+  const histogram = samples.filter(({ name }) => name.startsWith('portcullis_route_duration_'));
+  const labels = { method: 'GET', route: '/pet/{petId}' };
+  assert.deepEqual(
+    histogram,
+    [
+      ...[0.001, 5, Infinity].map((bound, n) => {
+        const le = bound === Infinity ? '+Inf' : String(bound);
+        return { name: 'bucket', labels: { ...labels, le }, value: n + 1 };
+      }),
+      { name: 'sum', labels, value: 9.5 },
+      { name: 'count', labels, value: 3 },
+    ].map((sample) => ({ ...sample, name: `portcullis_route_duration_seconds_${sample.name}` })),
+  );
   const series = samples.map(({ name, labels }) => JSON.stringify([name, labels]));
   assert.equal(new Set(series).size, series.length, 'no series twice');
   const of = (name: string) => samples.find((sample) => sample.name === name);
@@ -85,6 +101,9 @@ const LABELS: readonly string[] = [
   'kind',
   'outcome',
   'policy',
+  'method',
+  'route',
+  'status',
 ];
 
 test('names say the unit and what only grows, and no label is for what must not be there', () => {

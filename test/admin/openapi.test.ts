@@ -147,6 +147,13 @@ test('every path, status and body that is answered is in the document, and nothi
   const shown = await stage.post('/revocations/explain', { token: 'a.b.c' });
   assert.match(shown.text, /"claims":\{"__proto__":"x"\}/);
 
+  operations.unreadable = new ApiRefusal('taken_over', 'ask the other one');
+  await call('/revocations', 'GET');
+  await call('/revocations/{id}', 'GET', {}, rule);
+  await call('/revocations/{id}', 'DELETE', { json: { reason } }, rule);
+  await call('/revocations/explain', 'POST', { json: { token: 'a.b.c' } });
+  operations.unreadable = undefined;
+
   await call('/status', 'GET');
   await call('/ready', 'GET');
   const since = { source: 'persistent', sinceMs: 1e12 };

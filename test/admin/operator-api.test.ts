@@ -363,6 +363,22 @@ describe('the record of calls', () => {
     assert.match(metrics, /^portcullis_operator_calls_total\{result="unauthorized"\} 1$/m);
   });
 
+  it('has the id of what acts though the call was refused', async (t) => {
+    const { post, operations, log } = await startApi(t);
+    operations.refusal = new ApiRefusal('not_durable', 'the disk is full');
+    assert.equal((await post('/revocations', { token: 'x', reason: 'stolen' })).status, 503);
+    assert.equal((await post('/revocations', { subject: 'kim' })).status, 503);
+    operations.refusal = new ApiRefusal('list_full', 'no room');
+    assert.equal((await post('/revocations', { subject: 'lee' })).status, 503);
+    const [rule = ''] = [...operations.records.keys()].filter((key) => key.startsWith('r-'));
+    const by = 'by operator token at 127.0.0.1';
+    assert.deepEqual(log.lines, [
+      `WARN [Audit] [-] revoke token t-AAAAAAAAAAAAAAAA added ${by} (stolen): not_durable`,
+      `WARN [Audit] [-] revoke rule on "sub" ${rule} added ${by}: not_durable`,
+      `WARN [Audit] [-] revoke rule on "sub" ${by}: list_full`,
+    ]);
+  });
+
   it('has who and why also behind long names of claims, which it cuts', async (t) => {
     const { post, log } = await startApi(t);
     const names = Array.from({ length: 8 }, (_, i) => `${i}${'\u0001'.repeat(1_000)}`);

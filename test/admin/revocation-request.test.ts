@@ -259,10 +259,12 @@ describe('what the core refuses', () => {
   it('names the member of the body that is to be mended', async (t) => {
     const { post, operations } = await startApi(t);
     const take = operations.revoke.bind(operations);
-    operations.revoke = (request, by) => {
-      if (!('rule' in request.what)) return take(request, by);
+    operations.revoke = (request, by, acts) => {
+      if (!('rule' in request.what)) return take(request, by, acts);
       const parsed = parseRule(request.what.rule, policy, Date.now(), 'operator');
-      return parsed.action === 'refuse' ? Promise.reject(ruleRefusal(parsed)) : take(request, by);
+      return parsed.action === 'refuse'
+        ? Promise.reject(ruleRefusal(parsed))
+        : take(request, by, acts);
     };
     const long = 'x'.repeat(2_000);
     for (const [body, field] of [

@@ -1,6 +1,6 @@
 import { constants, generateKeyPairSync, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { GatewayFault } from '../../src/errors.ts';
 import { createAuthenticator } from '../../src/auth/authenticate.ts';
 import type { Authenticator, RouteRules } from '../../src/auth/authenticate.ts';
@@ -8,6 +8,7 @@ import type { AuthenticatorOptions } from '../../src/auth/authenticator-options.
 import type { Caller } from '../../src/auth/caller.ts';
 import type { HttpAnswer, HttpClient, HttpRequest } from '../../src/net/http-client.ts';
 import { keyOfText } from '../../src/revocation/token-key.ts';
+import { vectorsAt } from '../support/conformance.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 
 export const ISSUER = 'https://issuer.example/oauth2/token';
@@ -246,13 +247,8 @@ export function padded(token: string): string {
     .join('.');
 }
 
-const CONFORMANCE = process.env['PORTCULLIS_CONFORMANCE'] ?? '../shared/conformance';
-
-/** Parsed JSON of one file of public test vectors; undefined, said loudly, where they are not on this machine (never in CI). */
+/** Parsed JSON of one file of public test vectors; undefined where they are not on this machine. */
 export function conformance(path: string): unknown {
-  const file = `${CONFORMANCE}/${path}`;
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'));
-  if (process.env['CI'] === 'true') throw new Error(`test vectors are missing: ${file}`);
-  console.warn(`NOT TESTED: no test vectors at ${file}; set PORTCULLIS_CONFORMANCE`);
-  return undefined;
+  const file = vectorsAt(path);
+  return file === undefined ? undefined : JSON.parse(readFileSync(file, 'utf8'));
 }

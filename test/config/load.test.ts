@@ -23,11 +23,14 @@ test('without a file the built-in defaults hold, and that is said', () => {
     keyStore: undefined,
     trustStore: undefined,
     headersTimeoutMs: 30_000,
+    requestTimeoutMs: 300_000,
     keepAliveTimeoutMs: 60_000,
   });
   assert.deepEqual(config.limits, {
     maxUriBytes: 4096,
     maxHeaderBytes: 8192,
+    maxHeaderCount: 100,
+    minDataRate: 240,
     maxBodyBytes: undefined,
     maxPipelined: 10,
   });
@@ -37,6 +40,7 @@ test('without a file the built-in defaults hold, and that is said', () => {
     trustedProxies: [],
     clockSkewMs: 5000,
     drainTimeoutMs: 30_000,
+    httpEngine: 'own',
     threads: 0,
   });
   assert.deepEqual(config.auth, {

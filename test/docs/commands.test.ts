@@ -24,6 +24,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, readonly [file: string, text: strin
   'npm run demo': ['test/docs/demo.test.ts', "['run', 'demo', '--', ...words]"],
   'npm run verify': ['.ci/run', 'npm run --silent verify'],
   'npm run check:faults': ['tools/verify.ts', "'check/run.ts'"],
+  'npm run check:fuzz': ['test/check/fuzz.test.ts', "'check/fuzz.ts'"],
   'micro-gw token-service': [
     'test/token-service/command.test.ts',
     "'token-service', '--port', '0'",
@@ -190,7 +191,12 @@ test('the benchmark runs and prints a row for each program', async (t) => {
     [added(commands.replace('npm run bench', '$& -- --rounds 1 --seconds 1 --warm-up 1'))],
     { cwd: ROOT, scratch, env, isolated: false },
   );
-  for (const name of ['HAProxy, plain proxy', 'HAProxy, jwt_verify \\+ map', 'Portcullis'])
+  for (const name of [
+    'HAProxy, plain proxy',
+    'HAProxy, jwt_verify \\+ map',
+    'Portcullis, engine "own"',
+    'Portcullis, engine "node"',
+  ])
     assert.match(output, new RegExp(`^\\| ${name} \\| \\d`, 'm'));
 });
 

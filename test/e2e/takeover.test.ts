@@ -75,7 +75,16 @@ test('a takeover that is refused late: the old gateway has its journal again, an
     await until(async () => !(await journalOf(first)).healthy, 'the folder is left');
     assert.match((await journalOf(first)).trouble ?? '', /left to another gateway/);
     assert.equal(await revoke(meanwhile), 503);
+    await first.program.said(/WARN .*\[Audit\].* revoke token t-\S{16} added by .*: not_durable/);
     assert.equal((await first.call(meanwhile.token)).status, 401, 'it acts all the same');
+    for (const [method, path, body] of [
+      ['GET', '/revocations'],
+      ['GET', '/revocations/r-AAAAAAAAAAAAAAAA'],
+      ['POST', '/revocations/explain', { token: before.token }],
+    ] as const) {
+      const { status, json } = await first.operator(method, path, body);
+      assert.deepEqual([status, json['code']], [503, 'taken_over'], path);
+    }
     await writeFile(refuse, '');
     assert.equal(await program.ended(), 1);
     assert.match(program.output(), /not today.*\[ERR_EXTENSION\]/);

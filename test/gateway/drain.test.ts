@@ -13,6 +13,7 @@ import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
 import {
   authenticator,
+  ENGINE,
   localCertificate,
   openApi,
   sendAll,
@@ -35,6 +36,7 @@ test('an address that is taken opens none of the others', async (t) => {
   const freed = other !== null && typeof other === 'object' ? other.port : 0;
   await new Promise((resolve) => free.close(resolve));
   const gateway = createGateway({
+    engine: ENGINE,
     listeners: [
       { kind: 'http', host: '127.0.0.1', port: freed },
       { kind: 'http', host: '127.0.0.1', port },

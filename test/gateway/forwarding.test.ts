@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
-import { api, openApi, rawUpstream, sendAll, stage, statusOf, wire } from './stage.ts';
+import { api, ENGINE, openApi, rawUpstream, sendAll, stage, statusOf, wire } from './stage.ts';
 
 const CLOSE = 'Host: gw.example\r\nConnection: close\r\n';
 
@@ -76,7 +76,7 @@ test('the upstream gets its own Host and forwarding fields made here, nothing ho
       port,
       'GET /a HTTP/1.1\r\nHost: gw.example:9090\r\nConnection: close, X-Nominated\r\nX-Nominated: 1\r\nAuthorization: Bearer good\r\n' +
         'X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nForwarded: for=6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\n' +
-        'X_Forwarded_For: 7.7.7.7\r\nX-Forwarded_Host: evil\r\nX--Forwarded--For: 8.8.8.8\r\n_Authorization: kept\r\nKeep-Alive: 5\r\nTE: trailers\r\n' +
+        'X_Forwarded_For: 7.7.7.7\r\nX-Forwarded_Host: evil\r\nX--Forwarded--For: 8.8.8.8\r\n_Authorization: dropped\r\nX_User: dropped\r\nKeep-Alive: 5\r\nTE: trailers\r\n' +
         'Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic eA==\r\nTrailer: X\r\n' +
         'X-HTTP-Method-Override: DELETE\r\nX-Original-URL: /admin\r\nX-Original-Method: PUT\r\nX-Envoy-Original-Path: /admin\r\n' +
         'X-Forwarded-User: admin\r\nX-Forwarded-Uri: /admin\r\nX_Forwarded_Email: admin\r\nX-Client-IP: 1\r\nTrue-Client-IP: 1\r\n' +
@@ -84,9 +84,8 @@ test('the upstream gets its own Host and forwarding fields made here, nothing ho
     ),
   );
   assert.deepEqual(headers.toSorted(), [
-    '_authorization: kept',
     'accept: */*',
-    'connection: keep-alive',
+    ...(ENGINE === 'node' ? ['connection: keep-alive'] : []), // undici says what HTTP/1.1 means anyway
     'cookie: a=1; b=2',
     `host: 127.0.0.1:${upstream.port}`,
     'x-forwarded-for: 127.0.0.1',
@@ -187,7 +186,7 @@ test('header rules and the Server header', async (t) => {
   const apis = [openApi(upstream.url)];
   const get = `GET /a HTTP/1.1\r\n${CLOSE}User-Agent: curl\r\n\r\n`;
   const plain = await sendAll(t, (await stage(t, { apis })).port, get);
-  assert.match(plain, /\r\nServer: secret\/1\.2\r\n/);
+  assert.match(plain, /\r\nserver: secret\/1\.2\r\n/);
   const named = await sendAll(t, (await stage(t, { apis, serverHeader: 'ballerina' })).port, get);
   assert.deepEqual(named.match(/\r\nserver: .*/gi), ['\r\nServer: ballerina']);
   const rules = [
@@ -199,7 +198,7 @@ test('header rules and the Server header', async (t) => {
     (await stage(t, { apis, serverHeader: 'ballerina', headerRules: rules })).port,
     get,
   );
-  assert.match(ruled, /\r\nServer: secret\/1\.2\r\n/);
+  assert.match(ruled, /\r\nserver: secret\/1\.2\r\n/);
   assert.deepEqual(
     bodyOf(ruled).headers.filter((field) => field.startsWith('user-agent')),
     ['user-agent: gateway'],
@@ -220,7 +219,7 @@ test('hop-by-hop fields of the answer stay here, Set-Cookie stays many', async (
   assert.equal(statusOf(answer), 207);
   assert.deepEqual(
     answer.match(/^[\w-]+(?=:)/gm)?.filter((name) => name !== 'Date'),
-    ['Set-Cookie', 'Set-Cookie', 'ETag', 'Content-Length', 'Connection'],
+    ['set-cookie', 'set-cookie', 'etag', 'Content-Length', 'Connection'],
   );
   assert.match(answer, /\r\nConnection: close\r\n/);
   assert.ok(answer.endsWith('\r\n\r\nok'));
@@ -420,11 +419,8 @@ test('an answer that comes before the whole upload ends the upload and reaches t
   assert.equal(statusOf(await client.until(/no$/)), 409);
   client.send('x'.repeat(99_995));
   client.send(`GET /x/y/z/none HTTP/1.1\r\n${CLOSE}\r\n`);
-  assert.match(
-    await client.closed(),
-    /no *HTTP\/1\.1 404 /,
-    'the rest of the body was not taken for a request',
-  );
+  // Own: so much is not waited for, and the answer said Connection: close. Either way nothing of the body is taken for a request.
+  assert.match(await client.closed(), ENGINE === 'own' ? /no$/ : /no *HTTP\/1\.1 404 /);
 });
 
 for (const phase of ['before the head', 'in the body', 'in the upload'] as const) {

@@ -9,6 +9,7 @@ import { until } from '../support/until.ts';
 import {
   api,
   caller,
+  ENGINE,
   localCertificate,
   stage,
   type Stage,
@@ -352,7 +353,9 @@ test('what waits for an answer gets 401: long polls, and uploads that are under 
   }
   await until(() => over() === 2, 'the upstream calls are over');
   upload.send('0\r\n\r\n');
-  for (const client of [poll, upload]) {
+  // Own: an answer before the end of a body of unknown length is the last of its connection.
+  if (ENGINE === 'own') await upload.closed();
+  for (const client of ENGINE === 'own' ? [poll] : [poll, upload]) {
     client.text = '';
     assert.equal(statusOf(await client.send(get('/plain', 'bob')).until(/plain$/)), 200);
   }

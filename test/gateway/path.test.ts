@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { GatewayFault } from '../../src/errors.ts';
+import { CLOSED, edgeRules } from '../../src/gateway/edge-rules.ts';
 import { offsetBelow, readPath } from '../../src/gateway/path.ts';
+import { Router } from '../../src/gateway/router.ts';
 
 test('paths that parties read differently are refused', () => {
   const bad = [
@@ -80,6 +82,7 @@ test('targets that are no path are refused', () => {
 
 test('segments are decoded once and the query is left alone', () => {
   assert.deepEqual(readPath('/pet/%e2%82%ac%20a?x=/../%2f//..'), {
+    target: '/pet/%e2%82%ac%20a?x=/../%2f//..',
     end: 18,
     segments: ['pet', '€ a'],
     bare: undefined,
@@ -109,45 +112,181 @@ test('a path with parameters is read without them too; %3B is text', () => {
   }
 });
 
-test('a path that is accepted means the same to a WHATWG URL parser', () => {
-  const piece = fc.constantFrom(
-    'a',
-    'b',
-    '.',
-    '..',
-    '%2e',
-    '%2E',
-    '/',
-    '//',
-    ';',
-    '%2f',
-    '%5c',
-    '\\',
-    '%00',
-    '%25',
-    '?',
-    'x=1',
-    '%c3%a9',
-    '%3b',
-    '~',
-    ':',
-    '@',
-  );
+const PIECES =
+  'a b . .. %2e %2E / / // /../ /./ ; %2f %5C \\ %00 %25 %252e ? x=1 %c3%a9 %c0%ae %3b ~ : @';
+
+const TARGET = fc
+  .array(fc.constantFrom(...PIECES.split(' ')), { maxLength: 12 })
+  .map((pieces) => `/${pieces.join('')}`);
+
+const RULES = fc.record({
+  dotSegments: fc.constantFrom('refuse', 'normalise'),
+  emptySegments: fc.constantFrom('refuse', 'merge'),
+  encodedSlash: fc.constantFrom('refuse', 'keep'),
+  pathParameters: fc.constantFrom('both', 'refuse', 'keep'),
+});
+
+function readOr<T>(refused: T, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    assert.ok(error instanceof GatewayFault);
+    return refused;
+  }
+}
+
+test('a path that is accepted means the same to a WHATWG URL parser, whatever the rules', () => {
+  let changed = 0;
   fc.assert(
-    fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
-      const target = `/${pieces.join('')}`;
-      let end: number;
-      try {
-        ({ end } = readPath(target));
-      } catch {
-        return;
-      }
+    fc.property(TARGET, RULES, (target, rules) => {
+      const path = readOr(undefined, () => readPath(target, rules));
+      if (path === undefined) return;
       const url = new URL(`http://host${target}`);
-      assert.equal(url.pathname, target.slice(0, end));
-      assert.equal(url.search, target.slice(end) === '?' ? '' : target.slice(end));
+      const merged =
+        rules.emptySegments === 'merge' ? url.pathname.replaceAll(/\/{2,}/g, '/') : url.pathname;
+      assert.equal(path.target.slice(0, path.end), merged);
+      const query = path.target.slice(path.end);
+      assert.equal(url.search, query === '?' ? '' : query);
+      if (path.target !== target) changed++;
     }),
-    { numRuns: 3_000 },
+    { numRuns: 5_000 },
   );
+  assert.ok(changed > 50, `${changed} paths were put in order: the rules were at work`);
+});
+
+test('what was put in order is in order: read again, by these rules or the closed ones, it is and leads to the same', () => {
+  const router = new Router(
+    ['/', '/a', '/a/{x}', '/{x}/b', '/{x}/{y}/{z}', '/a/;b', '/~/{x}'].map((template) => ({
+      basePath: '',
+      method: 'GET',
+      template,
+      value: template,
+    })),
+  );
+  const lead = (path: ReturnType<typeof readPath>): string =>
+    readOr('nowhere', () => router.match('GET', path.segments, path.bare));
+  fc.assert(
+    fc.property(TARGET, RULES, (target, rules) => {
+      const path = readOr(undefined, () => readPath(target, rules));
+      if (path === undefined) return;
+      const again = readPath(path.target, rules);
+      assert.deepEqual(again, path);
+      assert.equal(lead(again), lead(path));
+      const ordered = { ...rules, dotSegments: 'refuse', emptySegments: 'refuse' } as const;
+      assert.deepEqual(
+        readPath(path.target, ordered),
+        path,
+        'nothing of what a rule mends is left',
+      );
+    }),
+    { numRuns: 5_000 },
+  );
+});
+
+test('the rules only ever add to what is served: what the closed ones take means the same by all', () => {
+  fc.assert(
+    fc.property(TARGET, RULES, (target, rules) => {
+      const closed = readOr(undefined, () => readPath(target));
+      if (closed === undefined || closed.bare !== undefined) return;
+      assert.deepEqual(readPath(target, rules), closed);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+test('dotSegments = "normalise" resolves, within the root and where nothing else is in doubt', () => {
+  const read = (target: string): string =>
+    readOr('refused', () => readPath(target, edgeRules({ dotSegments: 'normalise' })).target);
+  for (const [target, forwarded] of [
+    ['/a/../b', '/b'],
+    ['/a/./b?x=/../', '/a/b?x=/../'],
+    ['/a/%2e%2E/b', '/b'],
+    ['/a/%2e/b', '/a/b'],
+    ['/a/.%2e/b', '/b'],
+    ['/a/b/..', '/a/'],
+    ['/a/b/.', '/a/b/'],
+    ['/a/..', '/'],
+    ['/.', '/'],
+    ['/a/...', '/a/...'],
+    ['/a/%252e%252e/b', '/a/%252e%252e/b'],
+  ] as const) {
+    assert.equal(read(target), forwarded, target);
+  }
+  for (const target of [
+    '/..',
+    '/../a',
+    '/a/../../b',
+    '/a//../b',
+    '/a/..//b',
+    '//a',
+    '/a/..;/b',
+    '/a/..;x=1/b',
+    '/a/..%3b/b',
+    '/a\\b/../c',
+    '/a/..\\c',
+    '/%00/../a',
+    '/a%2fb/../c',
+    '/;/../a',
+    '/%c0%ae/../a',
+    '/\x01/../a',
+    '/#/../a',
+  ]) {
+    assert.equal(read(target), 'refused', target);
+  }
+});
+
+test('emptySegments = "merge" makes one slash of several', () => {
+  const rules = edgeRules({ emptySegments: 'merge' });
+  for (const [target, forwarded] of [
+    ['//a', '/a'],
+    ['/a///b?x=//', '/a/b?x=//'],
+    ['/a//', '/a/'],
+    ['//', '/'],
+  ] as const) {
+    assert.equal(readPath(target, rules).target, forwarded);
+  }
+  assert.deepEqual(readPath('//a//b', rules).segments, ['a', 'b']);
+  const both = edgeRules({ emptySegments: 'merge', dotSegments: 'normalise' });
+  assert.equal(readPath('/a/.//b/./c', both).target, '/a/b/c');
+  for (const target of ['/a//../b', '/a/..//b', '//../a', '/a//./../b']) {
+    assert.throws(() => readPath(target, both), GatewayFault, 'the order of the two would matter');
+  }
+  assert.throws(() => readPath('/a/../b', rules), GatewayFault);
+  assert.throws(() => readPath('/;/b', rules), GatewayFault, 'empty without its parameters');
+});
+
+test('encodedSlash = "keep" leaves them in their segment, and no part of it climbs', () => {
+  const rules = edgeRules({ encodedSlash: 'keep' });
+  assert.deepEqual(readPath('/a%2Fb/c%5cd', rules), {
+    target: '/a%2Fb/c%5cd',
+    end: 12,
+    segments: ['a/b', 'c\\d'],
+    bare: undefined,
+  });
+  assert.deepEqual(readPath('/http%3A%2F%2Fh%2F', rules).segments, ['http://h/']);
+  for (const target of [
+    '/a%2f..%2fadmin',
+    '/..%2fadmin',
+    '/a%5c..',
+    '/a%2f%2e',
+    '/a%2f..;x',
+    '/a%2f%00',
+    '/a/%2f..%3bx',
+    '/a\\b',
+  ]) {
+    assert.throws(() => readPath(target, rules), GatewayFault, target);
+  }
+});
+
+test('pathParameters: refused altogether, or text', () => {
+  const refuse = edgeRules({ pathParameters: 'refuse' });
+  assert.throws(() => readPath('/a;x', refuse), GatewayFault);
+  assert.equal(readPath('/a%3bx?;', refuse).target, '/a%3bx?;');
+  const keep = edgeRules({ pathParameters: 'keep' });
+  assert.deepEqual(readPath('/a;x/;', keep).segments, ['a;x', ';']);
+  assert.equal(readPath('/a;x', keep).bare, undefined);
+  assert.throws(() => readPath('/a/..;x', keep), GatewayFault, 'a servlet container climbs there');
+  assert.deepEqual(readPath('/a;x').bare, readPath('/a;x', CLOSED).bare);
 });
 
 test('no string makes the check fail in another way than by a fault', () => {

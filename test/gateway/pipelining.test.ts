@@ -5,6 +5,7 @@ import { connect as connectTls } from 'node:tls';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
 import {
+  ENGINE,
   localCertificate,
   openApi,
   rawUpstream,
@@ -124,8 +125,14 @@ test('pipelined bodies over TLS are all forwarded, in order', async (t) => {
   assert.deepEqual(answered(client.text), [...paths, '/end']);
 });
 
-test('a flood in one read is answered in part, and the connection closed', async (t) => {
+test('a flood in one read is answered in part, and the connection closed; or in turn', async (t) => {
   const { port, log } = await stage(t, {});
+  if (ENGINE === 'own') {
+    // What waits is bytes that are not read yet: there is nothing to be afraid of.
+    const all = await sendAll(t, port, get('/health').repeat(1_500) + last('/health'));
+    assert.equal(all.match(/HTTP\/1\.1 200/g)?.length, 1_501);
+    return;
+  }
   const text = await sendAll(t, port, get('/health').repeat(1_500));
   const count = text.match(/HTTP\/1\.1 200/g)?.length ?? 0;
   assert.ok(count > 100 && count < 1_500, `${count}`);
@@ -150,11 +157,18 @@ for (const [what, [good, bad]] of Object.entries(BEHIND)) {
     release();
     const text = await client.closed();
     assert.deepEqual(answered(text), ['/a']);
-    assert.match(text, /\r\nConnection: close\r\n/);
-    assert.equal(text.match(/HTTP\/1\.1/g)?.length, 1);
     assert.equal(client.ending, 'clean');
     await until(() => gateway.counters().active === 0, 'the request is over');
-    assert.deepEqual(gateway.counters().outcomes, { forwarded: 1 });
+    // Own: what is behind a request is not looked at before that is answered, and has an answer of its own; of half a request nobody
+    // knows by then that the rest will not come.
+    const refused =
+      ENGINE === 'own' && (what.startsWith('garbage') || what.startsWith('a malformed'));
+    if (ENGINE === 'node' || !what.endsWith('FIN')) assert.match(text, /\r\nConnection: close\r\n/);
+    assert.equal(text.match(/HTTP\/1\.1/g)?.length, refused ? 2 : 1);
+    assert.deepEqual(gateway.counters().outcomes, {
+      forwarded: 1,
+      ...(refused && { badRequest: 1 }),
+    });
     assert.deepEqual(seen, ['/a']);
   });
 }
@@ -174,7 +188,9 @@ test('garbage that comes when the head is out does not cost the rest of the answ
   const { socket } = client;
   await until(() => socket.writableLength === 0, 'the garbage is sent');
   finish();
-  assert.match(await client.closed(), /halfrest$/);
+  // Own: it is looked at when its turn has come, and answered.
+  const end = ENGINE === 'own' ? /halfrestHTTP\/1\.1 400 [^]*\}\}$/ : /halfrest$/;
+  assert.match(await client.closed(), end);
   assert.equal(client.ending, 'clean');
 });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
-import { api, openApi, rawUpstream, sendAll, stage, statusOf, wire } from './stage.ts';
+import { api, ENGINE, openApi, rawUpstream, sendAll, stage, statusOf, wire } from './stage.ts';
 
 const CLOSE = 'Host: h\r\nConnection: close\r\n';
 
@@ -199,10 +199,11 @@ test('the body of a refused request is read on, so that its client sees the answ
   client.send('POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n');
   client.send('x'.repeat(100_000));
   client.send(`GET /b HTTP/1.1\r\n${CLOSE}\r\n`);
-  assert.match(
-    await client.closed(),
-    /^HTTP\/1\.1 401 [^]* HTTP\/1\.1 404 |^HTTP\/1\.1 401 [^]*\}HTTP\/1\.1 404 /,
-  );
+  // Own: so much is read and dropped, but the answer said Connection: close.
+  const next =
+    ENGINE === 'own' ? /^HTTP\/1\.1 401 [^]*\}\}$/ : /^HTTP\/1\.1 401 [^]*\} ?HTTP\/1\.1 404 /;
+  assert.match(await client.closed(), next);
+  assert.equal(client.ending, 'clean');
   const greedy = await wire(t, port);
   greedy.send('POST /a HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n');
   assert.equal(statusOf(await greedy.until(/\}\}$/)), 401);

@@ -4,7 +4,7 @@ import type { TestContext } from 'node:test';
 import type { Caller } from '../../src/auth/caller.ts';
 import { GatewayFault } from '../../src/errors.ts';
 import { createGateway } from '../../src/gateway/gateway.ts';
-import type { Bound, Gateway, GatewayOptions } from '../../src/gateway/options.ts';
+import type { Bound, Engine, Gateway, GatewayOptions } from '../../src/gateway/options.ts';
 import type { Api, Route } from '../../src/openapi/route.ts';
 import { issueCertificate, type IssuedCertificate } from '../../src/tls/certificate.ts';
 import { recordedLog, type RecordedLog } from '../support/recorded-log.ts';
@@ -76,10 +76,14 @@ export interface Stage {
   readonly url: string;
 }
 
+/** The engine that these tests run over: each has to pass them. */
+export const ENGINE: Engine = process.env['PORTCULLIS_HTTP_ENGINE'] === 'node' ? 'node' : 'own';
+
 /** A gateway with one plain listener, ended with the test. */
 export async function stage(t: TestContext, options: Partial<GatewayOptions>): Promise<Stage> {
   const log = recordedLog(false);
   const gateway = createGateway({
+    engine: ENGINE,
     listeners: [{ kind: 'http', host: '127.0.0.1', port: 0 }],
     apis: [],
     authenticator,

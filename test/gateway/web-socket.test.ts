@@ -9,6 +9,7 @@ import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
 import {
   api,
+  ENGINE,
   localCertificate,
   openApi,
   rawUpstream,
@@ -119,14 +120,16 @@ test('the handshake passes the header policy; what concerns the WebSocket reache
     'x-forwarded-proto': 'http',
     'x-forwarded-host': 'gw.example',
   });
-  assert.deepEqual(head.trimEnd().split('\r\n'), [
-    'HTTP/1.1 101 Switching Protocols',
-    'Upgrade: websocket',
+  const [line, ...answered] = head.trimEnd().split('\r\n');
+  assert.equal(line, 'HTTP/1.1 101 Switching Protocols');
+  // Their order, and whether there is a Date, is the engine's.
+  assert.deepEqual(answered.filter((field) => !field.startsWith('Date: ')).toSorted(), [
     'Connection: Upgrade',
     `Sec-WebSocket-Accept: ${ACCEPT}`,
-    'X-From: upstream',
-    'Set-Cookie: a=1',
-    'Set-Cookie: b=2',
+    'Upgrade: websocket',
+    'set-cookie: a=1',
+    'set-cookie: b=2',
+    'x-from: upstream',
   ]);
 });
 
@@ -321,7 +324,7 @@ test('what comes early, from the client before 101 and from the upstream with it
   assert.match(received, /\r\n\r\none two three$/);
 });
 
-test('a handshake behind a request that is not answered is refused, not answered out of turn', async (t) => {
+test('a handshake behind a request that is not answered is not answered out of turn', async (t) => {
   let asked = 0;
   const upstream = await startHttpServer((_, response) => {
     asked++;
@@ -332,9 +335,11 @@ test('a handshake behind a request that is not answered is refused, not answered
   const client = (await wire(t, port)).send(
     `GET /first HTTP/1.1\r\nHost: h\r\n\r\n${handshake('/a')}`,
   );
-  const answers = await client.until(/\}\}$/);
-  assert.deepEqual(answers.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', 'HTTP/1.1 400']);
-  assert.equal(asked, 1);
+  // Own: its turn comes. Node: it is refused, as it is off its parser by then and cannot wait.
+  const second = ENGINE === 'own' ? 200 : 400;
+  const answers = await (ENGINE === 'own' ? client.closed() : client.until(/\}\}$/));
+  assert.deepEqual(answers.match(/HTTP\/1\.1 \d+/g), ['HTTP/1.1 200', `HTTP/1.1 ${second}`]);
+  assert.equal(asked, second === 200 ? 2 : 1);
 });
 
 test('a kept connection may switch once its answers are here', async (t) => {

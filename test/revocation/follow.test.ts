@@ -242,6 +242,26 @@ describe('what is known of revocations', () => {
       ['1 x unreadable body', '1 x no token in it, 1 x unreadable body'],
     );
   });
+
+  it('counts a lift for which there is no room, and the rule stays', async () => {
+    const store = puppet('store', 'list');
+    const { revocations } = follow([store]);
+    const issuedBefore = Date.now() - 60_000;
+    for (let i = 0; i < 100_000; i++)
+      revocations.list.addLift(
+        { issuer: null, claims: [['sub', `${i}`]], issuedBeforeMs: 1, endsAtMs: issuedBefore },
+        'test',
+      );
+    const rule = { claims: { sub: 'alice' }, issuedBefore };
+    store.sink().rule({ action: 'revoke', ...rule });
+    store.sink().rule({ action: 'lift', ...rule });
+    assert.deepEqual(
+      [...(revocations.sources[0]?.dropped ?? [])],
+      [['no room for another lift: its rule stays', 1]],
+    );
+    assert.equal(revocations.list.rulesSize, 1);
+    await revocations.close();
+  });
 });
 
 describe('freshness', () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/revocation/clock.ts';
@@ -7,13 +7,17 @@ import { openJournal } from '../../src/revocation/journal/journal.ts';
 import { Revocations } from '../../src/revocation/revocations.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/until.ts';
-import { temporaryFolder } from './journal/stage.ts';
+import { open, temporaryFolder } from './journal/stage.ts';
 import { POLICY } from './stage.ts';
 
 /** A gateway whose operator is the only one who revokes. */
 async function started(t: TestContext, folder: string, clock: Clock = systemClock) {
   const log = recordedLog();
-  const journal = await openJournal({ folder, log });
+  const journal = await openJournal({
+    folder,
+    log,
+    everything: () => revocations.list.everything(),
+  });
   const revocations = new Revocations({
     sources: [],
     whenUnknown: 'deny',
@@ -66,6 +70,36 @@ test('without a required source, what a damaged journal held is said by nobody: 
   const again = await started(t, folder);
   assert.equal(again.revocations.ready, true);
   await again.close();
+});
+
+test('the same goes for what a gateway that took over has acknowledged, and that is damaged when the journal comes back', async (t) => {
+  const folder = temporaryFolder(t);
+  const { revocations, journal, close } = await started(t, folder);
+  await journal.lend();
+  {
+    const other = await started(t, folder);
+    other.revocations.list.addToken(
+      { keys: ['itheirs'], endsAtMs: Date.now() + 3_600_000 },
+      'operator',
+    );
+    await other.revocations.list.durable();
+    await other.close();
+  }
+  assert.equal(revocations.ready, true);
+  for (const name of ['committed', 'segment-0000000001'])
+    writeFileSync(join(folder, name), 'damaged');
+  assert.equal(await journal.takeBack(), true);
+  assert.equal(revocations.reader.knowledge(), 'never');
+  assert.equal(revocations.ready, false);
+  await until(() => journal.healthy && !journal.incomplete, 'the journal is whole again');
+  assert.deepEqual(
+    revocations.doubts().map(({ code }) => code),
+    ['journal'],
+  );
+  assert.equal(revocations.ready, false, 'what was lost is lost all the same');
+  await close();
+  await using files = await open(folder);
+  assert.deepEqual([files.restored.whole, files.restored.knownAsOfWallMs], [true, undefined]);
 });
 
 test('without a required source, a whole journal is all that there is to know', async (t) => {

@@ -63,10 +63,15 @@ describe('changes', () => {
           else if (kind === 'sweep') list.expireRules();
           else
             list.restoring.rule({
-              issuer: null,
-              claims: [['sub', name]],
-              issuedBeforeMs: issuedBefore,
-              endsAtMs: NOW + 600_000,
+              kind: 'rule',
+              rule: {
+                issuer: null,
+                claims: [['sub', name]],
+                issuedBeforeMs: issuedBefore,
+                endsAtMs: NOW + 600_000,
+              },
+              source: 'test',
+              learntAtMs: NOW,
             });
           const after = denied();
           if (after.some((each, at) => each !== before[at]))

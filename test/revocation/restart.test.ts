@@ -62,6 +62,7 @@ async function run(folder: string, gapless: boolean, withStore = false) {
   return {
     source,
     revocations,
+    journal,
     async end(): Promise<void> {
       await revocations.close();
       await journal.close();
@@ -121,5 +122,28 @@ describe('a gap', () => {
     const second = await run(folder, true);
     assert.equal(second.revocations.inGap('topic'), true);
     await second.end();
+  });
+
+  it('is there when another gateway had the journal, and what that one heard is damaged', async (t) => {
+    for (const withStore of [false, true]) {
+      const folder = await folderOf(t);
+      const first = await run(folder, true, withStore);
+      first.revocations.list.addToken({ keys: ['i1'], endsAtMs: Date.now() + 3_600_000 }, 'topic');
+      await first.end();
+      // As if the longest token life had passed since.
+      await writeFile(join(folder, 'gaps'), '[]\n');
+      const only = await run(folder, true, withStore);
+      t.after(() => only.end());
+      assert.equal(only.revocations.inGap('topic'), false);
+      await only.journal.lend();
+      await only.journal.takeBack();
+      assert.equal(only.revocations.inGap('topic'), false, 'nobody had it meanwhile');
+      await only.journal.lend();
+      await writeFile(join(folder, 'committed'), 'x'.repeat(64));
+      await writeFile(join(folder, 'segment-0000000001'), 'damaged');
+      assert.equal(await only.journal.takeBack(), true);
+      assert.equal(only.revocations.inGap('topic'), !withStore, 'what a store says is not lost');
+      assert.equal((await only.journal.loadGaps())?.has('topic'), !withStore, 'nor forgotten');
+    }
   });
 });

@@ -55,7 +55,8 @@ export class Compaction {
   /** Whether there is enough for a merge, and none runs. */
   get due(): boolean {
     const { writer, snapshotBytes } = this.#options;
-    if (this.#running !== undefined || performance.now() < this.#notBefore) return false;
+    if (this.#stop.signal.aborted || this.#running !== undefined) return false;
+    if (performance.now() < this.#notBefore) return false;
     const bytes = writer.closed.reduce((sum, part) => sum + part.bytes, 0);
     // A quarter of a large snapshot: each byte learnt is written about five times, however large it grows.
     const enough = Math.max(snapshotBytes, (this.#last?.bytes ?? 0) / 4);
@@ -77,7 +78,7 @@ export class Compaction {
     await this.#start(true);
   }
 
-  /** Stops what runs. The files stay as they were. */
+  /** Stops what runs, for good. The files stay as they were. */
   async close(): Promise<void> {
     this.#stop.abort();
     await this.#running?.catch(() => undefined);
@@ -101,6 +102,8 @@ export class Compaction {
 
   async #merge(salvage: boolean): Promise<boolean> {
     const { folder, writer, readers, log } = this.#options;
+    // The next segment is not begun in a folder that may be another gateway's.
+    this.#stop.signal.throwIfAborted();
     const began = performance.now();
     const coversBelow = await writer.rotate();
     const { damage, tokens, bytes } = await mergeInThread(

@@ -7,14 +7,36 @@ const FILE_BYTES = 65_536;
 /** The gaps that were open when they were last written: when each ended, epoch milliseconds, by source. */
 export class GapFile {
   readonly #folder: StateFolder;
+  /** Those that are to be kept; undefined while nobody has said so. */
+  #ends: ReadonlyMap<string, number> | undefined;
+  #behind = false;
 
   constructor(folder: StateFolder) {
     this.#folder = folder;
   }
 
-  /** Replaces what is kept; resolves once it is on the disk. */
-  async save(ends: ReadonlyMap<string, number>): Promise<void> {
+  /** Whether the file does not have what is to be kept. */
+  get behind(): boolean {
+    return this.#behind;
+  }
+
+  /** Says what is to be kept from now on. It is so after the next {@link write}. */
+  keep(ends: ReadonlyMap<string, number>): void {
+    this.#ends = ends;
+    this.#behind = true;
+  }
+
+  /** Another gateway has had the folder: what it has written is about what it heard itself. */
+  again(): void {
+    this.#behind = this.#ends !== undefined;
+  }
+
+  /** Writes what is to be kept, where the file does not have it; resolves once it is on the disk. */
+  async write(): Promise<void> {
+    const ends = this.#ends;
+    if (!this.#behind || ends === undefined) return;
     await this.#folder.write(FILE, Buffer.from(`${JSON.stringify([...ends])}\n`));
+    if (ends === this.#ends) this.#behind = false;
   }
 
   /** Empty where there never was a gap; undefined when what is there cannot be read: nobody knows then. */

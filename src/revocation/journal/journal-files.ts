@@ -1,45 +1,53 @@
 import type { Clock } from '../clock.ts';
 import { CommitMark } from './commit-mark.ts';
 import { Compaction } from './compaction.ts';
-import { GapFile } from './gap-file.ts';
 import { JournalTrouble } from './group-commit.ts';
 import type { JournalOptions } from './journal-options.ts';
-import { KeySetFiles, type StoredKeySet } from './key-set-files.ts';
 import type { JournalView } from './look-up.ts';
 import type { Frame } from './record-codec.ts';
 import { type JournalTarget, restoreChain, type RestoreResult } from './restore.ts';
 import type { SegmentPart } from './segment-file.ts';
 import { SegmentGone, SegmentWriter } from './segment-writer.ts';
+import { SideFiles } from './side-files.ts';
 import type { StateFolder } from './state-folder.ts';
 import { Turns } from './turns.ts';
 
 /** Why nothing is written while another gateway has the folder. */
 export const LEFT = 'the state folder was left to another gateway';
 
+/** The files cannot be read or written now: another gateway has the state folder. */
+export class JournalLeft extends JournalTrouble {
+  constructor() {
+    super(LEFT);
+  }
+}
+
 const MEBIBYTE = 1_048_576;
 
 /** The files of the state folder for as long as it is ours: from {@link begin} to {@link end}, which may be followed by the next beginning. */
 export class JournalFiles {
+  /** What stands beside the journal. */
+  readonly beside: SideFiles;
   readonly #options: JournalOptions;
   readonly #folder: StateFolder;
   readonly #clock: Clock;
-  readonly #keySets: KeySetFiles;
-  readonly #gaps: GapFile;
   readonly #mark: CommitMark;
   /** Those who read files, and the change of files, one after another. */
   readonly #readers = new Turns();
   #writer: SegmentWriter | undefined;
   #compaction: Compaction | undefined;
   #ours = true;
-  /** The gaps that were to be kept last. */
-  #gapEnds: ReadonlyMap<string, number> | undefined;
 
   constructor(options: JournalOptions, folder: StateFolder, clock: Clock) {
     this.#options = options;
     this.#folder = folder;
     this.#clock = clock;
-    this.#keySets = new KeySetFiles(folder, options.log);
-    this.#gaps = new GapFile(folder);
+    this.beside = new SideFiles(
+      folder,
+      options.log,
+      (change) => this.#whileOurs(change),
+      () => options.onChange?.(),
+    );
     this.#mark = new CommitMark(folder);
   }
 
@@ -67,6 +75,7 @@ export class JournalFiles {
       goneBeforeSeconds: () =>
         Math.floor((this.#clock.earliest() - (this.#options.keepEndedMs ?? 86_400_000)) / 1000),
     });
+    if (!this.#ours) this.beside.again();
     this.#ours = true;
     return { result, salvage: end.salvage };
   }
@@ -88,6 +97,8 @@ export class JournalFiles {
   async commit(frames: readonly Frame[], onGone: () => void): Promise<void> {
     const writer = this.#writer;
     if (writer === undefined) throw new Error('a journal is restored first');
+    // Not even a folder that was removed: that is for whoever has it to notice.
+    if (!this.#ours) throw new JournalLeft();
     const gone = async (): Promise<void> => {
       onGone();
       await this.#mark.close();
@@ -104,43 +115,20 @@ export class JournalFiles {
     }
   }
 
-  /** Reads files while none of them is changed. */
+  /** Reads files while none of them is changed. Rejects with {@link JournalLeft} while they are another gateway's, who changes them at any time. */
   async view<T>(
     work: (view: JournalView) => Promise<T>,
     pending: () => readonly Buffer[],
   ): Promise<T> {
-    return await this.#readers.take(
+    return await this.#whileOurs(
       async () => await work({ folder: this.#folder, parts: this.parts, pending: pending() }),
     );
   }
 
-  async saveKeySet(issuer: string, jwks: string, readAtWallMs: number): Promise<void> {
-    await this.#whileOurs(() => this.#keySets.save(issuer, jwks, readAtWallMs));
-  }
-
-  async loadKeySets(): Promise<readonly StoredKeySet[]> {
-    return await this.#keySets.load();
-  }
-
-  async saveGaps(ends: ReadonlyMap<string, number>): Promise<void> {
-    this.#gapEnds = ends;
-    await this.#whileOurs(() => this.#gaps.save(ends));
-  }
-
-  /** Writes the gaps that came last once more: what another gateway has written there meanwhile is about what that one heard. */
-  async saveGapsAgain(): Promise<void> {
-    if (this.#gapEnds !== undefined) await this.saveGaps(this.#gapEnds);
-  }
-
-  async loadGaps(): Promise<ReadonlyMap<string, number> | undefined> {
-    return await this.#gaps.load();
-  }
-
-  /** Changes a file beside the journal's own. */
-  async #whileOurs(change: () => Promise<void>): Promise<void> {
-    await this.#readers.take(async () => {
-      if (!this.#ours) throw new JournalTrouble(LEFT);
-      await change();
+  async #whileOurs<T>(work: () => Promise<T>): Promise<T> {
+    return await this.#readers.take(async () => {
+      if (!this.#ours) throw new JournalLeft();
+      return await work();
     });
   }
 }

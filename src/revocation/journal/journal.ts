@@ -1,8 +1,9 @@
 import { type Clock, systemClock } from '../clock.ts';
 import type { Lift, Rule } from '../rule.ts';
+import { Claim } from './claim.ts';
 import type { SnapshotStats } from './compaction.ts';
 import { GroupCommit, JournalTrouble } from './group-commit.ts';
-import { JournalFiles, LEFT } from './journal-files.ts';
+import { JournalFiles, JournalLeft, LEFT } from './journal-files.ts';
 import type { JournalOptions } from './journal-options.ts';
 import type { StoredKeySet } from './key-set-files.ts';
 import {
@@ -25,7 +26,6 @@ export type { JournalTarget, RestoreResult } from './restore.ts';
 
 const KEY = 'Journal';
 const MEBIBYTE = 1_048_576;
-const KNOWN_AS_OF_EVERY_MS = 1000;
 
 export interface JournalStats {
   /** Memory in use for what is not on the disk yet, bytes. */
@@ -46,31 +46,30 @@ export class Journal {
   readonly #options: JournalOptions;
   readonly #folder: StateFolder;
   readonly #clock: Clock;
-  readonly #bufferBytes: number;
   readonly #files: JournalFiles;
   readonly #commits: GroupCommit;
   /** What takes the folder or lets go of it, one after another. */
   readonly #tenures = new Turns();
   /** Where what the files have goes; undefined before {@link restore}. */
   #target: JournalTarget | undefined;
+  #onTakenBack: ((found: RestoreResult) => void) | undefined;
   /** The folder is another gateway's for now. */
   #lent = false;
   #closed = false;
   /** The folder or the newest segment was removed; nothing was written since. */
   #gone = false;
   readonly #repair: Repair;
-  #knownAsOfMs = 0;
-  #knownAsOfWritten = { ms: 0, at: Number.NEGATIVE_INFINITY };
+  readonly #knownAsOf = new Claim();
   #said: string | undefined;
   private constructor(options: JournalOptions, folder: StateFolder) {
     this.#options = options;
     this.#folder = folder;
     this.#clock = options.clock ?? systemClock;
-    this.#bufferBytes = options.bufferBytes ?? 128 * MEBIBYTE;
+    const bufferBytes = options.bufferBytes ?? 128 * MEBIBYTE;
     this.#files = new JournalFiles(options, folder, this.#clock);
     this.#commits = new GroupCommit({
       groupCommitMs: options.groupCommitMs ?? 50,
-      bufferBytes: this.#bufferBytes,
+      bufferBytes,
       commit: (frames) =>
         this.#files.commit(frames, () => {
           this.#gone = true;
@@ -86,7 +85,7 @@ export class Journal {
       durable: async (mostPending) => {
         if (this.#commits.pendingBytes > mostPending) await this.#commits.durable();
       },
-      bufferBytes: this.#bufferBytes,
+      bufferBytes,
       changed: () => this.#changed(),
     });
   }
@@ -114,14 +113,14 @@ export class Journal {
 
   /** Why not; undefined when it does. */
   get trouble(): string | undefined {
-    if (this.#closed || this.#lent) return LEFT;
+    if (this.#letsGo) return LEFT;
     if (this.#commits.trouble !== undefined) return this.#commits.trouble;
     return this.#repair.trouble;
   }
 
-  /** Whether the files lack something that the list holds or held. Then they claim no moment up to which everything is in them. */
+  /** Whether the files lack something that the list holds or held, or a gap. Then they claim no moment up to which everything is in them. */
   get incomplete(): boolean {
-    return this.#repair.needed || this.#gone || this.#lent;
+    return this.#repair.needed || this.#gone || this.#lent || this.#files.beside.gapsBehind;
   }
 
   stats(): JournalStats {
@@ -135,10 +134,17 @@ export class Journal {
     };
   }
 
-  /** Hands out everything that was kept. Call it once, first. It never rejects because of what the files hold. */
-  async restore(target: JournalTarget): Promise<RestoreResult> {
+  /**
+   * Hands out everything that was kept. Call it once, first. It never rejects because of what the files hold.
+   * @param onTakenBack told what each later {@link takeBack} has found, before anything is acknowledged or claimed again
+   */
+  async restore(
+    target: JournalTarget,
+    onTakenBack?: (found: RestoreResult) => void,
+  ): Promise<RestoreResult> {
     if (this.#target !== undefined) throw new Error('a journal is restored once');
     this.#target = target;
+    this.#onTakenBack = onTakenBack;
     return await this.#tenures.take(async () => {
       const { result, salvage } = await this.#files.begin(target);
       this.#commits.release();
@@ -154,7 +160,7 @@ export class Journal {
   async lend(): Promise<void> {
     await this.#tenures.take(async () => {
       if (this.#lent || this.#closed) return;
-      this.#writeKnownAsOf();
+      await this.#lastWords();
       this.#lent = true;
       this.#said = LEFT;
       await this.#letGo(this.#commits.hold());
@@ -175,7 +181,11 @@ export class Journal {
       try {
         const { result, salvage } = await this.#files.begin(target);
         for (const note of result.damage) this.#options.log.warn(KEY, note);
+        // What was said before was said of files that were whole.
+        if (!result.whole) this.#knownAsOf.forget();
+        this.#onTakenBack?.(result);
         this.#lent = false;
+        this.#repair.resume();
         this.#commits.release();
         if (salvage) this.#repair.damaged();
         else this.#repair.rewrite();
@@ -183,8 +193,7 @@ export class Journal {
         this.#folder.close();
         throw error;
       }
-      // What keeps them from being written is said by the next commit.
-      await this.#files.saveGapsAgain().catch(() => undefined);
+      await this.#files.beside.catchUp(true);
       return true;
     });
   }
@@ -224,9 +233,8 @@ export class Journal {
 
   /** Says that everything learnt up to a moment was appended; epoch milliseconds of the wall clock. Written once a second at most. */
   knownAsOf(wallMs: number): void {
-    this.#knownAsOfMs = Math.max(this.#knownAsOfMs, wallMs);
-    if (performance.now() - this.#knownAsOfWritten.at >= KNOWN_AS_OF_EVERY_MS)
-      this.#writeKnownAsOf();
+    this.#knownAsOf.say(wallMs);
+    if (this.#knownAsOf.due) this.#writeKnownAsOf();
   }
 
   /**
@@ -234,18 +242,18 @@ export class Journal {
    * tried again in the background all the same, and `onChange` tells when that worked.
    */
   async durable(): Promise<void> {
-    if (this.#lent) throw new JournalTrouble(LEFT);
+    if (this.#lent) throw new JournalLeft();
     if (this.#repair.trouble === undefined) await this.#commits.durable();
     // Also what was lost meanwhile may be what the caller means.
     if (this.#repair.trouble !== undefined) throw new JournalTrouble(this.#repair.trouble);
   }
 
-  /** What is kept of a token. Rejects when the files cannot be read. */
+  /** What is kept of a token. Rejects when the files cannot be read: with {@link JournalLeft} while another gateway has them. */
   async find(fingerprints: Uint32Array, at: number): Promise<TokenRecord | undefined> {
     return await this.#view((view) => findToken(view, fingerprints, at));
   }
 
-  /** Rules in force (no lift undoes them; some may have ended) and lifts. Rejects when the files cannot be read. */
+  /** Rules in force (no lift undoes them; some may have ended) and lifts. Rejects as {@link find}. */
   async rules(): Promise<{ rules: readonly RuleRecord[]; lifts: readonly LiftRecord[] }> {
     const book = await this.#view(readBook);
     return {
@@ -254,7 +262,7 @@ export class Journal {
     };
   }
 
-  /** One page of what has not ended yet. Rejects with a RangeError when cursor or limit are none. */
+  /** One page of what has not ended yet. Rejects with a RangeError when cursor or limit are none, else as {@link find}. */
   async list(query: ListQuery = {}): Promise<ListPage> {
     return await this.#view((view) => listPage(view, query, this.#clock.earliest()));
   }
@@ -267,24 +275,30 @@ export class Journal {
     if (!(await compaction.run())) this.#repair.damaged();
   }
 
-  /** Keeps the last good key set of an issuer; the time is epoch milliseconds of the wall clock. Rejects when the disk fails. */
+  /**
+   * Keeps the last good key set of an issuer; the time is epoch milliseconds of the wall clock. Rejects with a RangeError when it is larger than
+   * 1 MiB, and when the disk fails or another gateway has the folder: then it is written as soon as that is otherwise.
+   */
   async saveKeySet(issuer: string, jwks: string, readAtWallMs: number): Promise<void> {
-    await this.#files.saveKeySet(issuer, jwks, readAtWallMs);
+    await this.#files.beside.saveKeySet(issuer, jwks, readAtWallMs);
   }
 
   /** The last good key sets of all issuers. */
   async loadKeySets(): Promise<readonly StoredKeySet[]> {
-    return await this.#files.loadKeySets();
+    return await this.#files.beside.loadKeySets();
   }
 
-  /** Keeps the gaps that are open: when each ended, epoch milliseconds, by source. Rejects when the disk fails. */
+  /**
+   * Keeps the gaps that are open: when each ended, epoch milliseconds, by source. Rejects when the disk fails or another gateway has the folder: then
+   * they are written as soon as that is otherwise. Until they are, no moment is claimed.
+   */
   async saveGaps(ends: ReadonlyMap<string, number>): Promise<void> {
-    await this.#files.saveGaps(ends);
+    await this.#files.beside.saveGaps(ends);
   }
 
   /** The gaps of the last run; undefined when they cannot be read. */
   async loadGaps(): Promise<ReadonlyMap<string, number> | undefined> {
-    return await this.#files.loadGaps();
+    return await this.#files.beside.loadGaps();
   }
 
   /** Writes what waits, as far as the disk takes it, and lets go of the folder. */
@@ -293,9 +307,15 @@ export class Journal {
     this.#closed = true;
     await this.#tenures.take(async () => {
       if (this.#lent) return;
-      this.#writeKnownAsOf();
+      await this.#lastWords();
       await this.#letGo(this.#commits.close());
     });
+  }
+
+  /** What is still to be said before the folder is let go of. */
+  async #lastWords(): Promise<void> {
+    await this.#files.beside.catchUp(true);
+    this.#writeKnownAsOf();
   }
 
   /** @param written what waits is being written: whether all of it could be */
@@ -323,26 +343,30 @@ export class Journal {
   }
 
   #writeKnownAsOf(): void {
-    const ms = this.#knownAsOfMs;
-    if (this.incomplete || this.#target === undefined || ms <= this.#knownAsOfWritten.ms) return;
-    if (!this.#commits.append((frame) => frame.knownAsOf(ms), true)) return;
-    this.#knownAsOfWritten = { ms, at: performance.now() };
+    if (this.incomplete || this.#target === undefined) return;
+    this.#knownAsOf.write((ms) => this.#commits.append((frame) => frame.knownAsOf(ms), true));
   }
 
   #committed(): void {
+    void this.#files.beside.catchUp();
     if (this.#gone) {
       this.#gone = false;
       this.#repair.damaged();
     } else this.#repair.go();
-    if (this.#files.compaction?.due === true && !this.#closed) void this.#compact();
+    if (this.#files.compaction?.due === true && !this.#letsGo) void this.#compact();
   }
 
   async #compact(): Promise<void> {
     try {
       if ((await this.#files.compaction?.run()) === false) this.#repair.damaged();
     } catch (error) {
-      if (!this.#closed) this.#options.log.warn(KEY, `no snapshot was made: ${messageOf(error)}`);
+      const why = error instanceof Error ? error.message : String(error);
+      if (!this.#letsGo) this.#options.log.warn(KEY, `no snapshot was made: ${why}`);
     }
+  }
+
+  get #letsGo(): boolean {
+    return this.#closed || this.#lent;
   }
 
   #overflow(): void {
@@ -367,8 +391,4 @@ export class Journal {
  */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   return await Journal.open(options);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -17,24 +17,53 @@ export interface StoredKeySet {
   readonly readAtMs: number;
 }
 
+/** A key set that is in no file yet. */
+interface Waiting {
+  readonly content: Buffer;
+  readonly readAtMs: number;
+  /** Another gateway has had the folder since: its file may be the newer one. */
+  readonly late: boolean;
+}
+
 /** The last good key sets, one file per issuer, each bound to this installation's secret: a key put in by somebody else does not count. */
 export class KeySetFiles {
   readonly #folder: StateFolder;
   readonly #log: Log;
+  /** By the name of their file. */
+  readonly #waiting = new Map<string, Waiting>();
 
   constructor(folder: StateFolder, log: Log) {
     this.#folder = folder;
     this.#log = log;
   }
 
-  /** Replaces an issuer's; resolves once it is on the disk. Rejects with a RangeError when it is larger than 1 MiB. */
-  async save(issuer: string, jwks: string, readAtMs: number): Promise<void> {
+  /** Whether some of them are in no file yet. */
+  get behind(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Replaces an issuer's. It is so after the next {@link write}. @throws RangeError when it is larger than 1 MiB */
+  keep(issuer: string, jwks: string, readAtMs: number): void {
     const text = JSON.stringify({ issuer, jwks, readAtMs });
     const content = Buffer.from(`${this.#code(text)}\n${text}\n`);
     if (content.length > FILE_BYTES)
       throw new RangeError(`a key set of more than ${FILE_BYTES} bytes is not kept`);
     const digest = createHash('sha256').update(issuer).digest('hex').slice(0, 32);
-    await this.#folder.write(`keys-${digest}`, content);
+    this.#waiting.set(`keys-${digest}`, { content, readAtMs, late: false });
+  }
+
+  /** Another gateway has had the folder. */
+  again(): void {
+    for (const [name, set] of this.#waiting) this.#waiting.set(name, { ...set, late: true });
+  }
+
+  /** Writes those that are in no file yet; resolves once they are on the disk. */
+  async write(): Promise<void> {
+    for (const [name, set] of this.#waiting) {
+      if (!set.late || !(await this.#hasNewer(name, set)))
+        await this.#folder.write(name, set.content);
+      if (this.#waiting.get(name) === set) this.#waiting.delete(name);
+    }
   }
 
   /** All that can be trusted; others are logged and left where they are. */
@@ -51,6 +80,11 @@ export class KeySetFiles {
       else sets.push(set);
     }
     return sets;
+  }
+
+  async #hasNewer(name: string, { readAtMs }: Waiting): Promise<boolean> {
+    const found = await this.#read(name).catch(() => undefined);
+    return found !== undefined && found.readAtMs > readAtMs;
   }
 
   async #read(name: string): Promise<StoredKeySet | undefined> {

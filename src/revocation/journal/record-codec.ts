@@ -210,7 +210,7 @@ function readStory(json: string, kind: number, visitor: RecordVisitor): boolean 
   }
   if (!isObject(value) || typeof value['source'] !== 'string') return false;
   if (kind === RULE) {
-    if (value['kind'] !== 'rule' || !isScope(value['rule']) || !isFar(value['rule']['far']))
+    if (value['kind'] !== 'rule' || !isScope(value['rule']) || !isHeard(value['rule']['heard']))
       return false;
     visitor.rule?.(value as unknown as RuleRecord);
   } else {
@@ -238,17 +238,26 @@ function isScope(value: unknown): value is Record<string, unknown> {
   );
 }
 
-/** Whether it is what a rule may have in `far`, or nothing, as in journals of before there was such a member. */
-function isFar(value: unknown): boolean {
-  return value === undefined || (Array.isArray(value) && value.every((pair) => isTimes(pair, 2)));
+/** Whether it is what a rule may have in `heard`, or nothing. */
+function isHeard(value: unknown): boolean {
+  if (value === undefined) return true;
+  return Array.isArray(value) && value.length > 0 && value.every(isHeardCutoff);
 }
 
-function isTimes(value: unknown, exactly?: number): boolean {
-  if (value === undefined) return exactly === undefined;
+function isHeardCutoff(value: unknown): boolean {
   return (
-    Array.isArray(value) &&
-    (exactly === undefined || value.length === exactly) &&
-    value.every((time) => Number.isFinite(time))
+    isObject(value) &&
+    Number.isFinite(value['takenMs']) &&
+    ['saidMs', 'endsAtMs'].every(
+      (name) => value[name] === undefined || Number.isFinite(value[name]),
+    )
+  );
+}
+
+function isTimes(value: unknown): boolean {
+  return (
+    value === undefined ||
+    (Array.isArray(value) && value.every((time: unknown) => Number.isFinite(time)))
   );
 }
 

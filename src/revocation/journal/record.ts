@@ -1,4 +1,4 @@
-import { combineFar, combineSaid, farMember, saidMember } from '../far-cutoff.ts';
+import { combineHeard, combineSaid, heardOf, ruleOf, saidMember } from '../heard-cutoffs.ts';
 import type { Lift, Rule } from '../rule.ts';
 
 /** What the journal knows of one revoked token. There is no token text in it, and no id. */
@@ -93,7 +93,7 @@ export function heardFirst(
   return otherMs === 0 || (oneMs !== 0 && oneMs < otherMs);
 }
 
-/** Two records of one rule: the later cut-off counts and brings its story along; the later end counts. */
+/** Two records of one rule: the later cut-off counts and brings its story along, the others are remembered; the later end counts. */
 export function combineRules(one: RuleRecord, other: RuleRecord): RuleRecord {
   const cutoffs = one.rule.issuedBeforeMs - other.rule.issuedBeforeMs;
   const first =
@@ -101,10 +101,9 @@ export function combineRules(one: RuleRecord, other: RuleRecord): RuleRecord {
       ? heardFirst(one.learntAtMs, one.source, other.learntAtMs, other.source)
       : cutoffs > 0;
   const kept = first ? one : other;
-  const { issuer, claims, issuedBeforeMs } = kept.rule;
   const endsAtMs = Math.max(one.rule.endsAtMs, other.rule.endsAtMs);
-  const far = farMember(combineFar(one.rule.far, other.rule.far, issuedBeforeMs));
-  return { ...kept, rule: { issuer, claims, issuedBeforeMs, endsAtMs, ...far } };
+  const heard = combineHeard(heardOf(one.rule), heardOf(other.rule));
+  return { ...kept, rule: ruleOf(kept.rule, heard, endsAtMs) };
 }
 
 /** The same for what was lifted. */

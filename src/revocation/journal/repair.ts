@@ -86,10 +86,14 @@ export class Repair {
     });
   }
 
-  /** Stops what runs, so that it is begun anew when there is reason to {@link go} again. */
+  /** Stops what runs. Nothing is begun from now on, whatever is called, until {@link resume}: the files may be another gateway's. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;
+  }
+
+  /** The files are ours again: what there is to do is done once there is reason to {@link go}. Call it after {@link stop} has resolved. */
+  resume(): void {
     this.#stop = new AbortController();
   }
 

@@ -10,7 +10,7 @@ import {
   SNAPSHOT_TEMPORARY,
 } from './format.ts';
 import type { RecordVisitor } from './record-codec.ts';
-import type { Lift, Rule } from '../rule.ts';
+import type { LiftRecord, RuleRecord } from './record.ts';
 import { RuleBook } from './rule-book.ts';
 import { SegmentFile, type SegmentPart } from './segment-file.ts';
 import { Slices } from './slices.ts';
@@ -23,8 +23,9 @@ export interface JournalTarget {
   expect?(tokens: number): void;
   /** `fingerprints` holds the token's from word `at` on and is only good during the call. Epoch seconds. */
   token(fingerprints: Uint32Array, at: number, endSeconds: number): void;
-  rule(rule: Rule): void;
-  lift(lift: Lift): void;
+  /** Called after all lifts. */
+  rule(record: RuleRecord): void;
+  lift(record: LiftRecord): void;
   /** Latest end among what was left out of the files, epoch milliseconds. */
   forgottenUntil(ms: number): void;
 }
@@ -170,8 +171,8 @@ class ChainReading {
   finish(): RestoreResult {
     const rules = [...this.#book.rules()];
     const lifts = [...this.#book.lifts()];
-    for (const [, record] of lifts) this.#target.lift(record.lift);
-    for (const [, record] of rules) this.#target.rule(record.rule);
+    for (const [, record] of lifts) this.#target.lift(record);
+    for (const [, record] of rules) this.#target.rule(record);
     if (this.#forgottenUntilMs > 0) this.#target.forgottenUntil(this.#forgottenUntilMs);
     const known = this.#damage.length === 0 && this.#knownAsOfMs > 0;
     return {

@@ -1,3 +1,4 @@
+import { rememberedUntil, withoutLifted } from '../heard-cutoffs.ts';
 import { nameOfRule } from '../rule.ts';
 import { combineLifts, combineRules, type LiftRecord, type RuleRecord } from './record.ts';
 
@@ -21,22 +22,31 @@ export class RuleBook {
   /** Forgets what ended before a moment, epoch milliseconds. @returns the latest end among them, 0 for none */
   forget(endedBeforeMs: number): number {
     let latest = 0;
-    for (const [name, { rule }] of this.#rules)
-      if (rule.endsAtMs < endedBeforeMs) {
-        latest = Math.max(latest, rule.endsAtMs);
+    for (const [name, record] of this.#rules) {
+      // Before the lift goes: what it took back is not to outlast it.
+      const left = this.#left(name, record);
+      if (left === undefined) this.#rules.delete(name);
+      else if (rememberedUntil(left.rule) < endedBeforeMs) {
+        latest = Math.max(latest, left.rule.endsAtMs);
         this.#rules.delete(name);
-      }
+      } else this.#rules.set(name, left);
+    }
     for (const [name, { lift }] of this.#lifts)
       if (lift.endsAtMs < endedBeforeMs) this.#lifts.delete(name);
     return latest;
   }
 
-  /** Rules that no lift undoes, by name. */
+  /** What lifts leave of the rules, by name. */
   *rules(): Generator<readonly [name: string, record: RuleRecord]> {
-    for (const entry of this.#rules) {
-      const lift = this.#lifts.get(entry[0])?.lift;
-      if (lift === undefined || lift.issuedBeforeMs < entry[1].rule.issuedBeforeMs) yield entry;
+    for (const [name, record] of this.#rules) {
+      const left = this.#left(name, record);
+      if (left !== undefined) yield [name, left];
     }
+  }
+
+  #left(name: string, record: RuleRecord): RuleRecord | undefined {
+    const rule = withoutLifted(record.rule, this.#lifts.get(name)?.lift);
+    return rule === undefined ? undefined : { ...record, rule };
   }
 
   /** What was lifted, by name. */

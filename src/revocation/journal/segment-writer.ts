@@ -39,6 +39,8 @@ export class SegmentWriter {
   #active: Active | undefined;
   #closed: SegmentPart[];
   #last: SegmentPart;
+  /** The folder was let go of: whoever has it by now numbers the next segment. */
+  #over = false;
 
   /**
    * @param segmentBytes size from which on the next segment is begun
@@ -75,6 +77,7 @@ export class SegmentWriter {
   /** Writes frames; once this resolves, they are on the disk. After a rejection nothing of them counts: they are to be written again. */
   async commit(frames: readonly Frame[]): Promise<void> {
     await this.#turns.take(async () => {
+      this.#refuseWhenOver();
       const active = this.#active ?? (await this.#begin());
       try {
         const buffers = frames.map((frame, i) => {
@@ -99,6 +102,7 @@ export class SegmentWriter {
   /** Begins a new segment, so that all before it are closed. @returns its number */
   async rotate(): Promise<number> {
     return await this.#turns.take(async () => {
+      this.#refuseWhenOver();
       await this.#end();
       return (await this.#begin()).number;
     });
@@ -111,10 +115,16 @@ export class SegmentWriter {
     return dropped;
   }
 
+  /** Ends it: nothing is written from then on. */
   async close(): Promise<void> {
     await this.#turns.take(async () => {
+      this.#over = true;
       await this.#end();
     });
+  }
+
+  #refuseWhenOver(): void {
+    if (this.#over) throw new Error('the state folder was let go of');
   }
 
   async #begin(): Promise<Active> {

@@ -29,8 +29,7 @@ export class StateFolder {
   readonly path: string;
   readonly secret: Uint8Array;
   readonly identity: Identity;
-  /** What was wrong with the secret or the id of the installation. */
-  readonly damage: readonly Damage[];
+  #damage: readonly Damage[];
   /** Undefined while the folder is another gateway's. */
   #lock: FolderLock | undefined;
 
@@ -45,7 +44,7 @@ export class StateFolder {
     this.#lock = lock;
     // Copies with memory of their own: what goes to another thread takes all of the memory along that it is a part of.
     this.secret = new Uint8Array(secret);
-    this.damage = damage;
+    this.#damage = damage;
     const keyCheck = createHmac('sha256', secret).update('journal key check').digest();
     this.identity = {
       installation,
@@ -79,6 +78,11 @@ export class StateFolder {
         cause: error,
       });
     }
+  }
+
+  /** What was wrong with the secret or the id of the installation when the folder was taken last. */
+  get damage(): readonly Damage[] {
+    return this.#damage;
   }
 
   file(name: string): string {
@@ -116,6 +120,7 @@ export class StateFolder {
     }
     this.#lock?.release();
     this.#lock = lock;
+    this.#damage = [];
     return true;
   }
 

@@ -113,6 +113,16 @@ export class TableStore {
     return later ? 'changed' : 'same';
   }
 
+  /** Makes the cut-off of an entry earlier; readers find the one or the other all the while. @returns false: there was no room, and it is as before */
+  lower(fingerprints: Uint32Array, at: number, cutoffMs: number): boolean {
+    const slot = this.find(fingerprints, at);
+    if (slot < 0 || this.buckets.cutoffAt(slot) <= cutoffMs) return true;
+    const old = this.buckets.cutoffAt(slot);
+    if (!this.#insert(fingerprints, at, this.buckets.endWordAt(slot), cutoffMs)) return false;
+    this.buckets.clear(this.find(fingerprints, at, old));
+    return true;
+  }
+
   remove(fingerprints: Uint32Array, at: number): boolean {
     const slot = this.find(fingerprints, at);
     if (slot < 0) return false;

@@ -126,6 +126,22 @@ export class TableWriter {
     return this.#handedOver && !this.#shrinking.whole ? 'full' : result;
   }
 
+  /**
+   * Makes the cut-off of a rule earlier, if it is there.
+   * @param cutoffMs epoch milliseconds, not negative
+   * @returns false: there was no room, and some reader may still find the later one
+   */
+  lower(fingerprints: Uint32Array, at: number, cutoffMs: number): boolean {
+    const cutoff = Math.max(0, Math.floor(cutoffMs));
+    const lowered = this.#table.lower(fingerprints, at, cutoff);
+    const shrinking = this.#shrinking;
+    if (shrinking === undefined || this.#table.find(fingerprints, at) < 0) return lowered;
+    const loweredToo = shrinking.next.lower(fingerprints, at, cutoff);
+    // It is in another slot now, which may be one that the copy has passed.
+    shrinking.follow(fingerprints, at);
+    return lowered && loweredToo && (!this.#handedOver || shrinking.whole);
+  }
+
   /** @returns whether it was there */
   remove(fingerprints: Uint32Array, at: number): boolean {
     this.#shrinking?.next.remove(fingerprints, at);

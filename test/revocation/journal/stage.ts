@@ -39,8 +39,8 @@ function memory(): Memory {
       const key = fingerprintText(fingerprints, at);
       into.tokens.set(key, Math.max(into.tokens.get(key) ?? 0, endSeconds));
     },
-    rule: (rule) => void into.rules.set(nameOfRule(rule), rule),
-    lift: (lift) => void into.lifts.set(nameOfRule(lift), lift),
+    rule: ({ rule }) => void into.rules.set(nameOfRule(rule), rule),
+    lift: ({ lift }) => void into.lifts.set(nameOfRule(lift), lift),
     forgottenUntil(ms) {
       into.forgottenMs = Math.max(into.forgottenMs, ms);
     },

@@ -154,13 +154,17 @@ describe('a look-up while there is a write', () => {
     for (let entries = 1; entries < 24; entries++) {
       const table = new TableWriter({ maxEntries: 200, wordsPerSlot: 8 });
       for (let i = 0; i < entries; i++) table.put(prints, i * WORDS, END, false, old);
-      interleave(
-        table,
-        () => table.put(prints, 0, END, false, old + 1),
-        (reader) => {
-          assert.ok([old, old + 1].includes(reader.latestCutoff(prints, 0)));
-        },
-      );
+      const writes = [
+        [old + 1, () => table.put(prints, 0, END, false, old + 1)],
+        [old - 1, () => table.lower(prints, 0, old - 1)],
+      ] as const;
+      let before = old;
+      for (const [cutoff, write] of writes) {
+        interleave(table, write, (reader) => {
+          assert.ok([before, cutoff].includes(reader.latestCutoff(prints, 0)));
+        });
+        before = cutoff;
+      }
     }
   });
 

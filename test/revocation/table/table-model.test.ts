@@ -20,11 +20,13 @@ interface Known {
 type Operation =
   | { kind: 'put'; from: number; count: number; end: number; restored: boolean; cutoff: number }
   | { kind: 'remove'; from: number; count: number }
+  | { kind: 'lower'; from: number; count: number; cutoff: number }
   | { kind: 'sweep'; now: number; buckets: number }
   | { kind: 'shrink'; meanwhile: Operation[] };
 
 const key = fc.nat(KEYS - 1);
 const count = fc.integer({ min: 1, max: 120 });
+const cutoff = fc.integer({ min: 0, max: 5 }).map((n) => n * 2 ** 31);
 const plain: fc.Arbitrary<Operation>[] = [
   fc.record({
     kind: fc.constant('put' as const),
@@ -32,9 +34,10 @@ const plain: fc.Arbitrary<Operation>[] = [
     count,
     end: fc.integer({ min: END, max: END + 50 }),
     restored: fc.boolean(),
-    cutoff: fc.integer({ min: 0, max: 5 }).map((n) => n * 2 ** 31),
+    cutoff,
   }),
   fc.record({ kind: fc.constant('remove' as const), from: key, count }),
+  fc.record({ kind: fc.constant('lower' as const), from: key, count, cutoff }),
   // The clock jumps, in both directions.
   fc.record({
     kind: fc.constant('sweep' as const),
@@ -73,6 +76,14 @@ class Modelled {
       case 'remove':
         for (const key of keysFrom(operation))
           assert.equal(this.table.remove(prints, key * WORDS), this.known.delete(key));
+        break;
+      case 'lower':
+        for (const key of keysFrom(operation)) {
+          const known = this.known.get(key);
+          // Before: no reader is to find less than this at any time.
+          if (known !== undefined) known.cutoff = Math.min(known.cutoff, operation.cutoff);
+          assert.equal(this.table.lower(prints, key * WORDS, operation.cutoff), true);
+        }
         break;
       case 'sweep':
         this.#sweep(operation.now, operation.buckets);

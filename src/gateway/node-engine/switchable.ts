@@ -1,6 +1,6 @@
 import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import { endSoon } from './connection.ts';
+import { endSoon } from '../connection.ts';
 
 /** Bytes that a client may send before its answer; then no more is read until there is one. */
 const MAX_EARLY_BYTES = 65_536;
@@ -30,7 +30,7 @@ export class Switchable {
     if (head.length > 0) this.#onEarly(head);
   }
 
-  /** Takes the socket for the other protocol. The response then only tells, by its `close`, when all is over. */
+  /** Takes the socket for the other protocol. The response tells nothing more. */
   take(): { readonly socket: Socket; readonly early: readonly Buffer[] } {
     const { socket, response } = this;
     const early = this.#early;
@@ -39,11 +39,6 @@ export class Switchable {
     socket.off('data', this.#onEarly).off('end', this.#onLeft).pause();
     response.off('finish', this.#onFinish);
     return { socket, early };
-  }
-
-  /** The other protocol has ended. */
-  over(): void {
-    this.response.emit('close');
   }
 
   #release(): void {
@@ -56,7 +51,7 @@ export class Switchable {
     this.#release();
     this.#early = [];
     endSoon(this.socket.off('data', this.#onEarly).resume());
-    this.over();
+    this.response.emit('close');
   };
 
   readonly #onDrain = (): void => {

@@ -1,10 +1,8 @@
-import { randomUUID } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { FAULTS, type FaultName } from '../errors.ts';
-import { endSoon } from './connection.ts';
-import type { DataPlane } from './data-plane.ts';
-import { faultBody } from './reject.ts';
+import type { FaultName } from '../../errors.ts';
+import { endSoon } from '../connection.ts';
+import type { DataPlane } from '../data-plane.ts';
+import { refusalAnswer } from '../refusal-answer.ts';
 
 /** Which fault a request deserves that node:http could not parse or would not wait for. */
 export function parseFault(
@@ -38,18 +36,6 @@ export function refuseConnection(
   detail: string,
   peer: string,
   plane: DataPlane,
-  more = '',
 ): void {
-  const { status } = FAULTS[fault];
-  const id = randomUUID();
-  plane.log.info('Gateway', `${status} ${fault}: ${detail} (from ${peer})`, id);
-  plane.observer.count(fault);
-  const body = faultBody(fault);
-  const { serverHeader } = plane.policy;
-  endSoon(
-    socket,
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\nX-Request-Id: ${id}\r\n${more}` +
-      (serverHeader === undefined ? '' : `Server: ${serverHeader}\r\n`) +
-      `Content-Length: ${body.length}\r\nDate: ${new Date().toUTCString()}\r\nConnection: close\r\n\r\n${body}`,
-  );
+  endSoon(socket, Buffer.from(refusalAnswer(fault, detail, peer, plane), 'latin1'));
 }

@@ -1,0 +1,135 @@
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import type { CallCount } from '../call-count.ts';
+import type { OpenCall, UpstreamAnswer, UpstreamFailure } from '../upstream-side.ts';
+import { isStale } from './connector.ts';
+import type { RequestBody } from './request-body.ts';
+import { readUndiciHead } from './undici-head.ts';
+
+/** Interim responses (1xx) that are swallowed before one upstream is taken for broken. */
+const MAX_INTERIM = 10;
+
+const TIMEOUTS: ReadonlySet<string | undefined> = new Set([
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+]);
+
+const NOTHING = Buffer.alloc(0);
+
+/**
+ * One call, as undici drives it: its raw handler interface, which gives header bytes and takes `false` for "pause". Every call ends exactly
+ * once, in `onUpgrade`, `onComplete` or `onError`; an aborted one as well.
+ */
+export class UndiciCall implements Dispatcher.DispatchHandler, OpenCall {
+  readonly #answer: UpstreamAnswer;
+  readonly #body: RequestBody | undefined;
+  readonly #calls: CallCount;
+  #abort: ((error?: Error) => void) | undefined;
+  #resume: (() => void) | undefined;
+  #aborted = false;
+  #over = false;
+  #started = false;
+  #interim = 0;
+
+  constructor(answer: UpstreamAnswer, body: RequestBody | undefined, calls: CallCount) {
+    this.#answer = answer;
+    this.#body = body;
+    this.#calls = calls;
+  }
+
+  resume(): void {
+    this.#resume?.();
+  }
+
+  /** Before there is a connection undici keeps the call until it has one: so long it counts. */
+  abort(): void {
+    if (this.#aborted) return;
+    this.#aborted = true;
+    this.#body?.destroy();
+    if (this.#over) return;
+    this.#calls.own++;
+    this.#abort?.(new Error('the client is gone'));
+  }
+
+  onConnect(abort: (error?: Error) => void): void {
+    this.#abort = abort;
+    if (this.#aborted) abort(new Error('the client is gone'));
+  }
+
+  onResponseStarted(): void {
+    this.#started = true;
+  }
+
+  onUpgrade(_status: number, raw: Buffer[] | string[] | null, socket: Duplex): void {
+    if (this.#end()) {
+      socket.destroy();
+      return;
+    }
+    try {
+      const { fields } = readUndiciHead(raw as Buffer[]);
+      this.#answer.onSwitch(fields, socket as Socket, NOTHING); // what came behind the head is in the socket again
+    } catch (error) {
+      socket.destroy();
+      this.#fail(error as Error);
+    }
+  }
+
+  onHeaders(status: number, raw: Buffer[], resume: () => void): boolean {
+    if (status === 101) throw new Error('101 without Upgrade and Connection');
+    if (status < 200) {
+      if (++this.#interim > MAX_INTERIM) throw new Error('too many interim responses');
+      return true;
+    }
+    this.#resume = resume;
+    const { fields, length } = readUndiciHead(raw);
+    return this.#answer.onHead(status, fields, length);
+  }
+
+  onData(chunk: Buffer): boolean {
+    return this.#answer.onData(chunk);
+  }
+
+  onComplete(): void {
+    if (this.#end()) return;
+    this.#body?.destroy(); // an answer that came early ends the upload
+    this.#answer.onEnd([]);
+  }
+
+  onError(error: Error): void {
+    if (this.#end()) return;
+    this.#fail(error);
+  }
+
+  /** @returns true when nobody wants to hear of it */
+  #end(): boolean {
+    this.#over = true;
+    if (this.#aborted) this.#calls.own--;
+    return this.#aborted;
+  }
+
+  #fail(error: Error): void {
+    this.#body?.destroy();
+    const failure: UpstreamFailure = {
+      kind: kindOf(error),
+      detail: reason(error),
+      replayable: !this.#started && isStale(error),
+      cause: error,
+    };
+    this.#answer.onFailure(failure);
+  }
+}
+
+function kindOf(error: Error): UpstreamFailure['kind'] {
+  const { code } = error as NodeJS.ErrnoException;
+  if (TIMEOUTS.has(code)) return 'timeout';
+  if (code === 'EMFILE' || code === 'ENFILE') return 'exhausted';
+  if (code?.startsWith('HPE_') === true) return 'malformed';
+  return (error as NodeJS.ErrnoException).syscall === 'connect' ? 'connect' : 'broken';
+}
+
+function reason(error: Error): string {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === undefined ? error.message : `${code} ${error.message}`;
+}

@@ -1,0 +1,196 @@
+import type { Socket } from 'node:net';
+import type { Wire } from '../../http1/wire.ts';
+
+/** What a socket tells the state machine that it carries. */
+export interface Carried {
+  /** Lent or given away by the size of the chunk: see {@link GIVEN_AWAY_BYTES} of wire.ts. Of accepted sockets it is always given away. */
+  receive(chunk: Buffer): void;
+  /** FIN. */
+  receivedEnd(): void;
+  /** After a write that returned false. */
+  drained(): void;
+  /** Once: the socket is closed. */
+  gone(error: Error | undefined): void;
+  /** Something here has thrown what nobody expected. The socket is destroyed after this, and nothing else ends with it. */
+  failed(error: unknown): void;
+}
+
+/** Where a socket has its owner: listeners are common to all sockets, so that an idle one costs none of its own. */
+const OWNER = Symbol('owner');
+
+type Owned = Socket & { [OWNER]?: OwnSocket };
+
+/** A TCP or TLS socket as the state machines of `src/http1` see it. */
+export class OwnSocket implements Wire {
+  /** What HTTP is spoken on. */
+  readonly stream: Socket;
+  /** The TCP socket below it; the same where there is no TLS. */
+  readonly #tcp: Socket;
+  #carried: Carried | undefined;
+  #told = false;
+  /** A write has returned false. */
+  #blocked = false;
+  /** It was ended from here: what still comes is nobody's. */
+  #ended = false;
+
+  /** Hears nothing before {@link carry}. */
+  constructor(stream: Socket, tcp: Socket) {
+    this.stream = stream;
+    this.#tcp = tcp;
+    (stream as Owned)[OWNER] = this;
+    stream.on('end', onEnd).on('error', onError).on('close', onClose);
+  }
+
+  /** From now on this hears what comes. Data events only come where the socket was not made with a buffer of its own (`onread`). */
+  carry(carried: Carried, dataEvents: boolean): void {
+    this.#carried = carried;
+    if (dataEvents) this.stream.on('data', onData);
+  }
+
+  get backlog(): number {
+    return this.stream.writableLength;
+  }
+
+  write(bytes: string | Uint8Array): boolean {
+    const { stream } = this;
+    if (typeof bytes === 'string') stream.write(bytes, 'latin1');
+    else stream.write(bytes);
+    return this.#hasRoom();
+  }
+
+  writeAll(first: string, body: Uint8Array, last: string): boolean {
+    const { stream } = this;
+    stream.cork();
+    if (first !== '') stream.write(first, 'latin1');
+    stream.write(body);
+    if (last !== '') stream.write(last, 'latin1');
+    stream.uncork();
+    return this.#hasRoom();
+  }
+
+  pause(): void {
+    this.stream.pause();
+  }
+
+  resume(): void {
+    this.stream.resume();
+  }
+
+  end(): void {
+    this.stream.end();
+  }
+
+  destroy(): void {
+    this.#ended = true;
+    this.stream.destroy();
+  }
+
+  reset(): void {
+    this.#ended = true;
+    this.#tcp.resetAndDestroy(); // a TLS socket has no reset of its own
+    if (this.stream !== this.#tcp) this.stream.destroy();
+  }
+
+  /** The socket for another protocol: paused, with no listener that does anything. `gone` still comes. */
+  release(): Socket {
+    this.#ended = true;
+    this.stream.off('data', onData).off('end', onEnd).off('drain', onDrain).pause();
+    return this.stream;
+  }
+
+  /** Bytes that came, by whichever way. */
+  receive(chunk: Buffer): void {
+    if (this.#ended) return;
+    const carried = this.#carried;
+    if (carried === undefined) this.destroy(); // nobody has asked for anything
+    else {
+      try {
+        carried.receive(chunk);
+      } catch (error) {
+        this.#fail(carried, error);
+      }
+    }
+  }
+
+  receiveEnd(): void {
+    if (this.#ended) return;
+    const carried = this.#carried;
+    if (carried === undefined) this.destroy();
+    else {
+      try {
+        carried.receivedEnd();
+      } catch (error) {
+        this.#fail(carried, error);
+      }
+    }
+  }
+
+  drain(): void {
+    this.#blocked = false;
+    const carried = this.#carried;
+    if (this.#ended || carried === undefined) return;
+    try {
+      carried.drained();
+    } catch (error) {
+      this.#fail(carried, error);
+    }
+  }
+
+  /** The socket is closed, or is about to be as it has failed. */
+  close(error: Error | undefined): void {
+    this.#ended = true;
+    const carried = this.#carried;
+    if (this.#told || carried === undefined) return;
+    this.#told = true;
+    try {
+      carried.gone(error);
+    } catch (thrown) {
+      this.#fail(carried, thrown);
+    }
+  }
+
+  /** Runs what is no socket's event, a deadline for one, with the same care. */
+  guard(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      if (this.#carried !== undefined) this.#fail(this.#carried, error);
+    }
+  }
+
+  #fail(carried: Carried, error: unknown): void {
+    this.destroy();
+    carried.failed(error);
+  }
+
+  /** The kernel usually takes all of it at once: only what is left counts, however large the write was. */
+  #hasRoom(): boolean {
+    const { stream } = this;
+    if (stream.writableLength < stream.writableHighWaterMark) return true;
+    if (!this.#blocked) {
+      this.#blocked = true;
+      stream.once('drain', onDrain);
+    }
+    return false;
+  }
+}
+
+function onData(this: Owned, chunk: Buffer): void {
+  this[OWNER]?.receive(chunk);
+}
+
+function onEnd(this: Owned): void {
+  this[OWNER]?.receiveEnd();
+}
+
+function onDrain(this: Owned): void {
+  this[OWNER]?.drain();
+}
+
+function onError(this: Owned, error: Error): void {
+  this[OWNER]?.close(error);
+}
+
+function onClose(this: Owned): void {
+  this[OWNER]?.close(undefined);
+}

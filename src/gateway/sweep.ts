@@ -1,0 +1,94 @@
+import type { Clock } from '../http1/wire.ts';
+
+/** A deadline may be this late: a quarter of the shortest one, within these bounds. Milliseconds. */
+const MIN_TICK_MS = 25;
+const MAX_TICK_MS = 250;
+
+/**
+ * The most that the clock moves in one tick. When the thread or the machine stood still for longer, nobody could be heard in that time: it
+ * is no one's silence.
+ */
+const MAX_STEP_MS = 2_000;
+
+/** Something that has deadlines. */
+export interface Swept {
+  /**
+   * Looks for what is past its deadline.
+   * @param nowMs milliseconds of a clock that is never set back
+   */
+  sweep(nowMs: number): void;
+}
+
+/**
+ * The one timer of a thread's connections. Nobody arms a timer for a request: who waits stores what for and since when, by this clock, and
+ * is looked at a few times a second.
+ */
+export class Sweep {
+  /** Moves with the ticks; stands still between them. */
+  readonly clock: Clock;
+  readonly #clock: { nowMs: number };
+  readonly #tickMs: number;
+  readonly #failed: (error: unknown) => void;
+  readonly #time: () => number;
+  readonly #parts = new Set<Swept>();
+  #tickedMs: number;
+  #timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param failed told what a part has thrown; the others are looked at nevertheless
+   * @param time milliseconds of a clock that is never set back
+   */
+  constructor(
+    tickMs: number,
+    failed: (error: unknown) => void,
+    time: () => number = () => performance.now(),
+  ) {
+    this.#tickMs = tickMs;
+    this.#failed = failed;
+    this.#time = time;
+    this.#tickedMs = time();
+    this.#clock = { nowMs: this.#tickedMs };
+    this.clock = this.#clock;
+  }
+
+  /** @returns takes it out again */
+  add(part: Swept): () => void {
+    this.#parts.add(part);
+    return () => this.#parts.delete(part);
+  }
+
+  /** Does not keep the process alive. */
+  start(): void {
+    if (this.#timer !== undefined) return;
+    this.#tickedMs = this.#time();
+    this.#timer = setInterval(() => this.tick(), this.#tickMs).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** What the timer does. */
+  tick(): void {
+    const time = this.#time();
+    this.#clock.nowMs += Math.min(time - this.#tickedMs, MAX_STEP_MS);
+    this.#tickedMs = time;
+    for (const part of this.#parts) {
+      try {
+        part.sweep(this.#clock.nowMs);
+      } catch (error) {
+        this.#failed(error);
+      }
+    }
+  }
+}
+
+/**
+ * How often to look, so that no deadline is missed by more than a quarter of it.
+ * @param deadlines milliseconds; 0 is none
+ */
+export function tickFor(deadlines: readonly number[]): number {
+  const shortest = Math.min(...deadlines.filter((deadline) => deadline > 0), 4 * MAX_TICK_MS);
+  return Math.max(MIN_TICK_MS, shortest / 4);
+}

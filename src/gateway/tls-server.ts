@@ -1,0 +1,27 @@
+import type { TlsOptions } from 'node:tls';
+import type { ListenerTls } from './options.ts';
+
+/** AEAD with forward secrecy only: Node's own list still has CBC and ARIA. */
+const CIPHERS = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+].join(':');
+
+/** What every TLS listener is made with, and again when its certificate changes. */
+export function tlsContext(tls: ListenerTls) {
+  return {
+    cert: tls.cert,
+    key: tls.key,
+    ...(tls.ticketKeys === undefined ? {} : { ticketKeys: Buffer.from(tls.ticketKeys) }),
+    minVersion: 'TLSv1.2',
+    ciphers: CIPHERS,
+    honorCipherOrder: true,
+  } as const satisfies TlsOptions;
+}

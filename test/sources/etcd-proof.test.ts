@@ -69,7 +69,7 @@ describe('what proves that nothing was missed of etcd', { timeout: 120_000 }, ()
 
   it('v2: a whole read, and not a poll', async () => {
     const revoke = (name: string) => etcd.callV2('PUT', `/v2/keys/quorum/${name}`, 'value=true');
-    await following(open(`${etcd.url}/v2/keys/quorum/`, { watchQuietMs: 50 }), async (running) => {
+    await following(open(`${etcd.url}/v2/keys/quorum/`, { watchQuietMs: 300 }), async (running) => {
       await running.complete();
       for (const name of ['a', 'b', 'c']) {
         await revoke(name);

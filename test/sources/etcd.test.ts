@@ -311,7 +311,7 @@ describe('etcd without users', { timeout: 180_000 }, () => {
     });
 
     behaves(`${api}: a quiet store proves that nothing was missed`, async (dir) => {
-      const options = { watchQuietMs: 200, proofIntervalMs: 50, reconcileIntervalMs: 50 };
+      const options = { watchQuietMs: 600, proofIntervalMs: 50, reconcileIntervalMs: 50 };
       const following = follow(open(etcd, `/${api}/keys/${dir}/`, options));
       await following.complete();
       const { proofs } = following.sink;

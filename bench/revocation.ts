@@ -31,7 +31,7 @@ const { values } = parseArgs({
     entries: { type: 'string' },
     case: { type: 'string', default: [...Object.keys(CASES), ...MORE].join() },
     /** Of a second each, of each receiver, idle and loaded. */
-    rounds: { type: 'string', default: '30' },
+    rounds: { type: 'string', default: '60' },
     write: { type: 'boolean', default: false },
     /** Internal: run this one case here and print its figures as JSON. */
     single: { type: 'boolean', default: false },

@@ -32,7 +32,7 @@ interface Waiting {
 /** With somebody waiting, a commit begins so soon, milliseconds: long enough for others to come along. */
 const SOON_MS = 2;
 /** Between the begins of two commits, milliseconds: with many to write, each fsync serves more of them. */
-const SHORTEST_INTERVAL_MS = 10;
+const SHORTEST_INTERVAL_MS = 25;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5000;
 /** Frames in one commit, so that none takes long: 8 MB. */

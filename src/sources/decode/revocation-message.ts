@@ -21,6 +21,9 @@ export interface TopicMessage {
 /** A revocation event is some hundred bytes; a body larger than this, packed or unpacked, is none. */
 export const MAX_BODY_BYTES = 64 * 1024;
 
+/** Keeps nothing between two calls that are not streaming. */
+const UTF8 = new TextDecoder('utf-8', { fatal: true });
+
 const GZIP_NAMES: ReadonlySet<string> = new Set(['gzip', 'x-gzip']);
 
 /**
@@ -115,8 +118,8 @@ function charset(parameters: readonly string[]): string | undefined {
 }
 
 /** UTF-8 unless said otherwise; never with replacement characters, which would make another token of it. */
-function decodeText(body: Uint8Array, label = 'utf-8'): string {
-  const decoder = textDecoder(label.trim() === '' ? 'utf-8' : label);
+function decodeText(body: Uint8Array, label = ''): string {
+  const decoder = label.trim() === '' ? UTF8 : textDecoder(label);
   try {
     return decoder.decode(body);
   } catch {

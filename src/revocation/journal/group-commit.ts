@@ -31,8 +31,13 @@ interface Waiting {
 
 /** With somebody waiting, a commit begins so soon, milliseconds: long enough for others to come along. */
 const SOON_MS = 2;
-/** Between the begins of two commits, milliseconds: with many to write, each fsync serves more of them. */
-const SHORTEST_INTERVAL_MS = 25;
+/**
+ * Between the begins of two commits, milliseconds: each costs the machine about a millisecond and serves all that came since the one before.
+ * Where so many wait that their sender may be held up by it, it is shorter.
+ */
+const INTERVAL_MS = 45;
+const INTERVAL_OF_MANY_MS = 20;
+const MANY = 200;
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5000;
 /** Frames in one commit, so that none takes long: 8 MB. */
@@ -160,7 +165,7 @@ export class GroupCommit {
     const now = performance.now();
     const due = Math.max(
       now + waitMs,
-      this.#began + Math.min(SHORTEST_INTERVAL_MS, this.#options.groupCommitMs),
+      this.#began + Math.min(this.#intervalMs, this.#options.groupCommitMs),
     );
     if (due >= this.#timerDue) return;
     this.#stopTimer();
@@ -169,6 +174,10 @@ export class GroupCommit {
       this.#stopTimer();
       this.#running = this.#run();
     }, due - now);
+  }
+
+  get #intervalMs(): number {
+    return this.#appended - this.#durable > MANY ? INTERVAL_OF_MANY_MS : INTERVAL_MS;
   }
 
   #stopTimer(): void {

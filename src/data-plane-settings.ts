@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Artifact } from './artifact.ts';
 import type { IssuerOptions } from './auth/authenticator-options.ts';
+import type { FailedAttemptsOptions } from './auth/failed-attempts.ts';
 import type { IntrospectionOptions } from './auth/introspection.ts';
 import type { KeySetReading } from './auth/remote-key-set.ts';
 import type { MgwConfig } from './config/config.ts';
@@ -56,6 +57,8 @@ export interface DataPlaneSettings {
   readonly clockSkewMs: number;
   readonly longestTokenLifeMs: number;
   readonly tokenCache: MgwConfig['tokenCache'];
+  /** A thread's share. */
+  readonly failedAttempts: FailedAttemptsOptions | undefined;
   readonly reader: Omit<ReaderOptions, 'onOutlived'>;
   readonly policy: Pick<MgwConfig['revocation'], 'whenUnknown' | 'whenStale'>;
 }
@@ -84,10 +87,12 @@ export interface DataPlaneParts {
   readonly trust: Trust;
   /** Every issuer, checked. */
   readonly issuers: readonly IssuerOptions[];
+  /** How many there will be. */
+  readonly threads: number;
 }
 
 export function dataPlaneSettings(config: MgwConfig, parts: DataPlaneParts): DataPlaneSettings {
-  const { artifact, artifactFile, trust, issuers } = parts;
+  const { artifact, artifactFile, trust, issuers, threads } = parts;
   const { revocation } = config;
   return {
     log: config.log,
@@ -109,6 +114,10 @@ export function dataPlaneSettings(config: MgwConfig, parts: DataPlaneParts): Dat
     clockSkewMs: config.server.clockSkewMs,
     longestTokenLifeMs: revocation.longestTokenLifeMs,
     tokenCache: config.tokenCache,
+    failedAttempts: config.failedVerifications && {
+      perSecond: Math.max(1, config.failedVerifications.perSecond / threads),
+      burst: Math.max(1, config.failedVerifications.burst / threads),
+    },
     reader: readerOptions(config),
     policy: { whenUnknown: revocation.whenUnknown, whenStale: revocation.whenStale },
   };
@@ -183,6 +192,7 @@ function gatewaySettings(
       ...httpClientOptions(config, trust),
       headersTimeoutMs: httpClients.headersTimeoutMs,
       idleBodyTimeoutMs: httpClients.bodyIdleTimeoutMs,
+      circuitBreaker: httpClients.circuitBreaker,
       maxHeaderSize: httpClients.maxResponseHeaderBytes,
       ...(httpClients.maxConnections === undefined
         ? {}

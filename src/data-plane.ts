@@ -4,7 +4,7 @@ import { createAuthenticator } from './auth/authenticate.ts';
 import { SharedKeyRing } from './auth/shared-key-ring.ts';
 import type { DataPlaneData, DataPlaneSettings } from './data-plane-settings.ts';
 import { createGateway } from './gateway/gateway.ts';
-import { countDegraded, countDropped } from './gateway/observe.ts';
+import { countCostlyRefusal, countDegraded, countDropped } from './gateway/observe.ts';
 import { createLog } from './log-writer.ts';
 import { createHttpClient } from './net/http-client.ts';
 import { type Knowledge, RevocationReader } from './revocation/reader.ts';
@@ -44,6 +44,8 @@ async function startDataPlane(data: DataPlaneData, link: ControlLink): Promise<D
     clockSkewMs: settings.clockSkewMs,
     longestTokenLifeMs: settings.longestTokenLifeMs,
     cache: settings.tokenCache,
+    failedAttempts: settings.failedAttempts,
+    onCostlyRefusal: () => countCostlyRefusal(data.counters),
     now: () => revocations.now(),
   });
   const accessLines =

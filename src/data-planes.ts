@@ -12,6 +12,8 @@ import {
   type GatewayCounters,
   readCounters,
   readDegraded,
+  readCircuitsOpened,
+  readCostlyRefusals,
   readDropped,
 } from './gateway/observe.ts';
 import type { Bound } from './gateway/options.ts';
@@ -143,6 +145,16 @@ export class DataPlanes {
   /** What was to be written of requests and was dropped in its thread. */
   dropped(): Record<Dropped, number> {
     return readDropped(this.#counters);
+  }
+
+  /** Tokens that were refused after they were verified or asked about, in all threads that there have been. */
+  costlyRefusals(): number {
+    return readCostlyRefusals(this.#counters);
+  }
+
+  /** How often an upstream was not asked any more, in all threads that there have been. */
+  circuitsOpened(): number {
+    return readCircuitsOpened(this.#counters);
   }
 
   /** What happened on each route that was called, in all threads that there have been. */

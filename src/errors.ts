@@ -72,6 +72,12 @@ export const FAULTS = {
     message: 'Upgrade Required',
     description: 'The gateway knows version 13 of the WebSocket protocol only',
   },
+  tooManyFailures: {
+    code: 429,
+    status: 429,
+    message: 'Too Many Requests',
+    description: 'Too many tokens from this address could not be verified. Try again later',
+  },
   headersTooLarge: {
     code: 431,
     status: 431,

@@ -109,6 +109,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       artifactFile,
       trust,
       issuers,
+      threads,
     });
     revocations.start();
     const planes = new DataPlanes({
@@ -294,6 +295,8 @@ function threadsView(
     confirm: (entries, waitMs) => planes.confirm(entries, waitMs),
     counters: () => planes.counters(),
     degraded: () => planes.degraded(),
+    costlyRefusals: () => planes.costlyRefusals(),
+    circuitsOpened: () => planes.circuitsOpened(),
     routes: () => planes.routes(),
     dropped() {
       const { accessLines: lines, spans } = planes.dropped();

@@ -6,6 +6,11 @@ import { load } from './config/fixture.ts';
 
 /** The data plane's options as this text configures them. */
 function gatewayOf(text: string) {
+  return settingsOf(text).gateway;
+}
+
+/** What a thread of four is started with. */
+function settingsOf(text: string) {
   return dataPlaneSettings(load(text).config, {
     artifact: { format: 1, portcullisVersion: '0', project: 'p', apis: [] },
     artifactFile: 'p.mjs',
@@ -16,7 +21,8 @@ function gatewayOf(text: string) {
       notes: [],
     },
     issuers: [],
-  }).gateway;
+    threads: 4,
+  });
 }
 
 test('without a word every edge rule reaches the data plane closed, and the engine is our own', () => {
@@ -47,4 +53,21 @@ test('what is written about the edge reaches the data plane', () => {
   assert.equal(limits?.maxHeaderCount, 50);
   assert.equal(limits.minDataRate, 0);
   assert.equal(timeouts?.requestMs, 600_000);
+});
+
+test('each thread gets its share of the failed verifications, and one at least', () => {
+  assert.deepEqual(settingsOf('').failedAttempts, { perSecond: 5, burst: 25 });
+  assert.deepEqual(settingsOf('[failedVerifications]\nperSecond = 2\nburst = 3').failedAttempts, {
+    perSecond: 1,
+    burst: 1,
+  });
+  assert.equal(settingsOf('[failedVerifications]\nenable = false').failedAttempts, undefined);
+});
+
+test('the circuit breaker reaches the data plane', () => {
+  assert.deepEqual(gatewayOf('').upstream?.circuitBreaker, { failures: 5, openForMs: 1_000 });
+  assert.equal(
+    gatewayOf('[httpClients.circuitBreaker]\nenable = false').upstream?.circuitBreaker,
+    undefined,
+  );
 });

@@ -118,6 +118,16 @@ export const METRICS = {
     help: 'How long requests of a route took, from their head to their end; WebSockets are not in it.',
     labels: ['method', 'route'],
   },
+  portcullis_failed_verifications_total: {
+    type: 'counter',
+    help: 'Tokens that were refused after their signature was checked or the key manager asked; those refused at sight are not in it.',
+    labels: [],
+  },
+  portcullis_circuits_opened_total: {
+    type: 'counter',
+    help: 'Times that an upstream failed too often and was not asked any more for a while, in each thread by itself.',
+    labels: [],
+  },
   portcullis_access_lines_dropped_total: {
     type: 'counter',
     help: 'Lines of the access log that were not written: the disk is full or slow, or whoever reads a pipe is.',

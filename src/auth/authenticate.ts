@@ -1,15 +1,23 @@
 import type { Log } from '../log.ts';
+import { GatewayFault } from '../errors.ts';
 import { systemClock } from '../revocation/clock.ts';
 import { digestOf } from '../revocation/token-key.ts';
 import type { AuthenticatorOptions, RevocationCheck } from './authenticator-options.ts';
 import { bearerToken, requireOpaqueSyntax, requireTokenSyntax } from './bearer.ts';
 import type { Caller } from './caller.ts';
+import { FailedAttempts } from './failed-attempts.ts';
 import { Introspector } from './introspection.ts';
 import { decodeJws, tokenShape, withoutPadding } from './jws.ts';
 import type { Jws } from './jws.ts';
 import { JwtVerifier } from './jwt.ts';
 import type { TrustedIssuer } from './jwt.ts';
-import { insufficientScope, invalidToken, revocationUnknown } from './refusal.ts';
+import {
+  CostlyRefusal,
+  insufficientScope,
+  invalidToken,
+  revocationUnknown,
+  tooManyFailures,
+} from './refusal.ts';
 import { TokenCache } from './token-cache.ts';
 import { traceRevocation, traceRevokedOpaque } from './trace.ts';
 import { trustIssuers } from './trusted-issuers.ts';
@@ -19,6 +27,9 @@ const LOG_KEY = 'TokenRevocation';
 
 /** Longest token that is looked at, bytes. */
 const DEFAULT_MAX_TOKEN_BYTES = 8_192;
+
+/** What a token that is refused at sight counts of one that had to be verified. */
+const CHEAP = 0.1;
 
 /** What an operation asks of its callers: the part of a route that this room looks at. */
 export interface RouteRules {
@@ -34,6 +45,12 @@ export interface TokenVerifier {
   verifyJwt(token: string): Promise<VerifiedToken>;
 }
 
+/** Who presents a token. */
+export interface Presenter {
+  /** The client's address. Asked for only when the token has to be verified. */
+  readonly clientAddress: string;
+}
+
 /** What the data plane asks of this room. */
 export interface Authenticator {
   /**
@@ -43,11 +60,13 @@ export interface Authenticator {
    * @param authorization every value of the credential header, in order (more than one is refused)
    * @param route what the operation asks for
    * @param requestId message id for the DEBUG trace
+   * @param presenter who is held to the limit on failed verifications. Absent: nobody is
    */
   authenticate(
     authorization: readonly string[],
     route: RouteRules,
     requestId: string,
+    presenter?: Presenter,
   ): Caller | Promise<Caller>;
 }
 
@@ -87,6 +106,8 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
   readonly #log: Log;
   readonly #maxTokenBytes: number;
   readonly #now: () => number;
+  readonly #failures: FailedAttempts | undefined;
+  readonly #onCostlyRefusal: () => void;
 
   constructor(options: AuthenticatorOptions) {
     const now = options.now ?? (() => systemClock.latest());
@@ -98,6 +119,9 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
     this.#revocations = options.revocations;
     this.#maxTokenBytes = options.maxTokenBytes ?? DEFAULT_MAX_TOKEN_BYTES;
     this.#cache = new TokenCache(options.cache);
+    this.#failures =
+      options.failedAttempts && new FailedAttempts(options.failedAttempts, options.monotonicNow);
+    this.#onCostlyRefusal = options.onCostlyRefusal ?? (() => undefined);
     this.#issuers = trustIssuers(options);
     const common = { clockSkewMs, longestTokenLifeMs, log, now };
     this.#verifier = new JwtVerifier({ ...common, issuers: this.#issuers });
@@ -109,6 +133,7 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
     authorization: readonly string[],
     route: RouteRules,
     requestId: string,
+    presenter?: Presenter,
   ): Caller | Promise<Caller> {
     const token = bearerToken(authorization, this.#maxTokenBytes);
     // What is in the cache was verified under its one spelling, so whatever has that spelling's digest needs no further look.
@@ -118,9 +143,20 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
     // An opaque token has no other spelling: there `=` is text like any other.
     if (cached !== undefined && (spelling === token || cached.caller.tokenType === 'jwt'))
       return this.#admit(cached, { token, digest, cached: true, route, requestId });
-    const jws = this.#decode(token);
-    const exact = jws === undefined && spelling !== token ? digestOf(token) : digest;
-    return this.#finish(jws, { token, digest: exact, cached: false, route, requestId });
+    const client = presenter?.clientAddress;
+    this.#requirePatience(client);
+    try {
+      const jws = this.#decode(token);
+      const exact = jws === undefined && spelling !== token ? digestOf(token) : digest;
+      const request = { token, digest: exact, cached: false, route, requestId };
+      const admitted = this.#finish(jws, request);
+      if (!(admitted instanceof Promise)) return admitted;
+      return admitted.catch((error: unknown) => {
+        throw this.#noted(error, client);
+      });
+    } catch (error) {
+      throw this.#noted(error, client);
+    }
   }
 
   async verifyJwt(token: string): Promise<VerifiedToken> {
@@ -134,6 +170,26 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
     this.#introspector?.close();
     await Promise.all(this.#issuers.map(({ ring }) => ring.close()));
     await Promise.allSettled(this.#pending.values());
+  }
+
+  /** Before a token that is not known is looked at. */
+  #requirePatience(client: string | undefined): void {
+    if (client === undefined || this.#failures === undefined) return;
+    const waitMs = this.#failures.waitMs(client);
+    if (waitMs > 0) throw tooManyFailures(waitMs);
+  }
+
+  /** A token that does not count is on the account of who sent it. That a good one may not do this, or that nobody can know, is not. */
+  #noted(error: unknown, client: string | undefined): unknown {
+    const costly = error instanceof CostlyRefusal;
+    if (costly) this.#onCostlyRefusal();
+    if (
+      client !== undefined &&
+      error instanceof GatewayFault &&
+      error.fault === 'invalidCredentials'
+    )
+      this.#failures?.failed(client, costly ? 1 : CHEAP);
+    return error;
   }
 
   /** The decoded JWT, or undefined for an opaque token. */

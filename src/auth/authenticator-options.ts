@@ -2,6 +2,7 @@ import type { Log } from '../log.ts';
 import type { HttpClient } from '../net/http-client.ts';
 import type { TokenIdentity } from '../revocation/token-identity.ts';
 import type { ClaimRules } from './claims.ts';
+import type { FailedAttemptsOptions } from './failed-attempts.ts';
 import type { IntrospectionOptions } from './introspection.ts';
 import type { KeyRing } from './key-ring.ts';
 import type { KeySetText, KeySetTimings } from './remote-key-set.ts';
@@ -55,6 +56,10 @@ export interface AuthenticatorOptions {
   /** Milliseconds; tokens that live longer are refused, as no revocation is kept longer. */
   readonly longestTokenLifeMs: number;
   readonly cache: TokenCacheOptions;
+  /** How many bad tokens one address may send. Absent: as many as it likes. */
+  readonly failedAttempts?: FailedAttemptsOptions | undefined;
+  /** Called for each token that was refused after its signature was checked, or the key manager asked. */
+  readonly onCostlyRefusal?: () => void;
   /** Default 8 KiB. */
   readonly maxTokenBytes?: number;
   /** For every issuer's JWK Set that has no own. */

@@ -3,7 +3,7 @@ import type { HttpClient } from '../net/http-client.ts';
 import { opaqueIdentity } from '../revocation/token-identity.ts';
 import type { TokenIdentity } from '../revocation/token-identity.ts';
 import { checkKind, checkNotBefore, checkTimes, clientOf, keyTypeOf, scopesOf } from './claims.ts';
-import { cannotKnow, invalidToken } from './refusal.ts';
+import { afterWork, cannotKnow, CostlyRefusal, invalidToken } from './refusal.ts';
 import { member, parseJsonObject } from '../strict-json.ts';
 import type { JsonObject } from '../strict-json.ts';
 import type { VerifiedToken } from './verified-token.ts';
@@ -83,9 +83,13 @@ export class Introspector {
     this.#down = false;
     if (!active) {
       this.#rememberInactive(digest, askedAtMs);
-      throw invalidToken('the token is not active');
+      throw new CostlyRefusal('the token is not active');
     }
-    return this.#verified(token, answer, askedAtMs);
+    try {
+      return this.#verified(token, answer, askedAtMs);
+    } catch (error) {
+      throw afterWork(error);
+    }
   }
 
   close(): void {

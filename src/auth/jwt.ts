@@ -6,7 +6,7 @@ import { isSupportedAlgorithm } from './algorithm.ts';
 import { isSignedBy } from './jws.ts';
 import type { Jws } from './jws.ts';
 import type { KeyRing, VerificationKey } from './key-ring.ts';
-import { cannotKnow, invalidToken } from './refusal.ts';
+import { afterWork, cannotKnow, CostlyRefusal, invalidToken } from './refusal.ts';
 import { parseJsonObject } from '../strict-json.ts';
 import type { JsonObject } from '../strict-json.ts';
 import type { VerifiedToken } from './verified-token.ts';
@@ -75,7 +75,7 @@ export class JwtVerifier {
     const lookup = issuer.ring.lookUp(jws.algorithm, jws.kid);
     if (lookup.outcome === 'refused') throw invalidToken(lookup.reason);
     if (lookup.outcome === 'key') return this.#finish(jws, claims, issuer, lookup.key);
-    if (renewal.outcome === 'current') throw invalidToken('the issuer has no such key');
+    if (renewal.outcome === 'current') throw new CostlyRefusal('the issuer has no such key');
     throw cannotKnow("the issuer's keys cannot be had", renewal.retryAfterMs);
   }
 
@@ -91,7 +91,7 @@ export class JwtVerifier {
     if (key.notAfterMs !== undefined && nowMs >= key.notAfterMs)
       throw invalidToken("the issuer's certificate has expired");
     const { generation } = issuer.ring;
-    if (!isSignedBy(jws, key)) throw invalidToken('the signature is wrong');
+    if (!isSignedBy(jws, key)) throw new CostlyRefusal('the signature is wrong');
     const checked = this.#check(jws, claims, issuer.rules, nowMs);
     const admittedUntilMs = checked.expiresAtMs + this.#options.clockSkewMs;
     const identity = jwtIdentity({
@@ -134,7 +134,7 @@ export class JwtVerifier {
     } catch (error) {
       if (error instanceof GatewayFault && error.detail === LIVES_TOO_LONG)
         this.#warnOfLongLife(rules.issuer, jws.kid, nowMs);
-      throw error;
+      throw afterWork(error);
     }
   }
 

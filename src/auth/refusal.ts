@@ -19,6 +19,26 @@ export function invalidToken(detail: string): GatewayFault {
   return new GatewayFault('invalidCredentials', detail, { challenge: INVALID_TOKEN });
 }
 
+/** A token that had to be verified, or asked about, to be refused: what {@link invalidToken} says, after work. */
+export class CostlyRefusal extends GatewayFault {
+  constructor(detail: string) {
+    super('invalidCredentials', detail, { challenge: INVALID_TOKEN });
+  }
+}
+
+/** A refusal as {@link CostlyRefusal}, when it is one; whatever else was thrown, as it is. */
+export function afterWork(error: unknown): unknown {
+  const refused = error instanceof GatewayFault && error.fault === 'invalidCredentials';
+  return refused ? new CostlyRefusal(error.detail) : error;
+}
+
+/** 429: nobody has looked at the token; too many that came from where it comes from were bad. */
+export function tooManyFailures(waitMs: number): GatewayFault {
+  return new GatewayFault('tooManyFailures', 'the limit on failed verifications is reached', {
+    retryAfterSeconds: Math.max(1, Math.ceil(waitMs / 1_000)),
+  });
+}
+
 /** 403 900910: a good token without any of the scopes the route asks for. */
 export function insufficientScope(scopes: readonly string[]): GatewayFault {
   const scope = scopes.join(' ');

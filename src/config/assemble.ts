@@ -2,6 +2,8 @@ import { join } from 'node:path';
 import type { Assembly } from './assembly.ts';
 import type {
   AccessLogConfig,
+  CircuitBreakerConfig,
+  FailedVerificationsConfig,
   HeaderRule,
   KeyManagerConfig,
   MgwConfig,
@@ -60,6 +62,7 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
       maxPipelined: listenerConfig.maxPipelinedRequests,
     },
     edge: assembleEdgeRules(assembly),
+    failedVerifications: assembleFailedVerifications(settings.failedVerifications),
     server: {
       header: server.header === '' ? DEFAULT_SERVER_HEADER : server.header,
       headerRules: assembleHeaderRules(assembly),
@@ -99,6 +102,7 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
       headersTimeoutMs: settings['httpClients.timeouts'].responseHeaders,
       bodyIdleTimeoutMs: settings['httpClients.timeouts'].idleBody,
       maxConnections: limit(settings['httpClients.poolConfig'].maxActiveConnections),
+      circuitBreaker: assembleCircuitBreaker(settings['httpClients.circuitBreaker']),
       maxResponseHeaderBytes: settings['httpClients.responseLimits'].maxHeaderSize,
     },
     log: settings['b7a.log'],
@@ -141,6 +145,23 @@ function assembleOperator(assembly: Assembly, home: string): OperatorConfig | un
     clientCaPath: table.clientCaPath,
     allowedHosts: table.allowedHosts,
   };
+}
+
+function assembleFailedVerifications({
+  enable,
+  ...limit
+}: FailedVerificationsConfig & { readonly enable: boolean }):
+  | FailedVerificationsConfig
+  | undefined {
+  return enable ? limit : undefined;
+}
+
+function assembleCircuitBreaker(table: {
+  readonly enable: boolean;
+  readonly failures: number;
+  readonly openFor: number;
+}): CircuitBreakerConfig | undefined {
+  return table.enable ? { failures: table.failures, openForMs: table.openFor } : undefined;
 }
 
 function assembleTracing({

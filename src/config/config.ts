@@ -10,6 +10,8 @@ export interface MgwConfig {
   readonly listeners: ListenersConfig;
   readonly limits: RequestLimits;
   readonly edge: EdgeConfig;
+  /** Absent: there is no limit on failed verifications. */
+  readonly failedVerifications: FailedVerificationsConfig | undefined;
   readonly server: ServerConfig;
   readonly auth: AuthConfig;
   readonly tokenCache: TokenCacheConfig;
@@ -84,6 +86,12 @@ export interface EdgeConfig {
   readonly nominatedFields: 'remove' | 'keep';
   readonly requestBodyOnGet: 'forward' | 'refuse';
   readonly upgrade: 'websocket' | 'none';
+}
+
+/** `[failedVerifications]`: bad tokens of one address, for all threads together. */
+export interface FailedVerificationsConfig {
+  readonly perSecond: number;
+  readonly burst: number;
 }
 
 export interface ServerConfig {
@@ -317,8 +325,17 @@ export interface HttpClientsConfig {
   readonly bodyIdleTimeoutMs: number;
   /** Calls to one upstream at one time. Absent: the data plane's own bound. */
   readonly maxConnections: number | undefined;
+  /** Absent: an upstream is asked whatever came of the last calls. */
+  readonly circuitBreaker: CircuitBreakerConfig | undefined;
   /** Bytes of an upstream's answer head. */
   readonly maxResponseHeaderBytes: number;
+}
+
+/** `[httpClients.circuitBreaker]`. */
+export interface CircuitBreakerConfig {
+  /** Failures in a row. */
+  readonly failures: number;
+  readonly openForMs: number;
 }
 
 /** `[b7a.observability.tracing]`. */

@@ -2,6 +2,7 @@ import type { SettingsOf } from './field.ts';
 import { AUTH_SCHEMA } from './schema-auth.ts';
 import { EDGE_SCHEMA } from './schema-edge.ts';
 import { OPERATOR_SCHEMA } from './schema-operator.ts';
+import { PROTECTION_SCHEMA } from './schema-protection.ts';
 import { REVOCATION_SCHEMA } from './schema-revocation.ts';
 import { TELEMETRY_SCHEMA } from './schema-telemetry.ts';
 import { TRAFFIC_SCHEMA } from './schema-traffic.ts';
@@ -10,6 +11,7 @@ import { TRAFFIC_SCHEMA } from './schema-traffic.ts';
 export const SCHEMA = {
   ...TRAFFIC_SCHEMA,
   ...EDGE_SCHEMA,
+  ...PROTECTION_SCHEMA,
   ...AUTH_SCHEMA,
   ...REVOCATION_SCHEMA,
   ...OPERATOR_SCHEMA,

@@ -4,6 +4,7 @@ import type { Log } from '../log.ts';
 import type { TrustedProxies } from './client-address.ts';
 import type { Routes } from './routes.ts';
 import type { HeaderPolicy } from './headers.ts';
+import type { HeldBack } from './held-back.ts';
 import type { Observer } from './observe.ts';
 import type { Limits } from './options.ts';
 import type { Tracer } from './trace-context.ts';
@@ -30,6 +31,8 @@ export interface DataPlane {
   readonly realm: string;
   readonly keepAlive: boolean;
   readonly observer: Observer;
+  /** Refusals that wait a little. */
+  readonly heldBack: HeldBack;
   /** Undefined: what clients say of traces passes untouched. */
   readonly tracer: Tracer | undefined;
   readonly log: Log;

@@ -102,6 +102,12 @@ export class Exchange implements ClientListener, Finished {
     return this.plane.log;
   }
 
+  /** Who calls, as far as trusted proxies tell. */
+  get clientAddress(): string {
+    const { connection, head, plane } = this;
+    return plane.trustedProxies.clientAddress(connection.peer, head?.forwardedFor);
+  }
+
   get http2(): boolean {
     return this.version === '2.0';
   }

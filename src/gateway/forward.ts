@@ -77,6 +77,13 @@ export function forward(
       retryAfterSeconds: 1,
     });
   }
+  const { health } = upstream;
+  const nowMs = performance.now();
+  if (health !== undefined && !health.allows(nowMs)) {
+    throw new GatewayFault('serviceUnavailable', `${upstream.origin} failed too often`, {
+      retryAfterSeconds: Math.max(1, Math.ceil(health.waitMs(nowMs) / 1_000)),
+    });
+  }
   // A body where none is usual: some parsers leave it on the connection, so this one is not used again.
   if (head?.hasBody === true && (method === 'GET' || method === 'HEAD')) exchange.closeAfter = true;
   const fields = exchange.plane.tracer?.pass(exchange, headers, upstream.origin) ?? headers;

@@ -6,6 +6,7 @@ import { TrustedProxies } from './client-address.ts';
 import type { DataPlane } from './data-plane.ts';
 import { type EdgeRules, edgeRules } from './edge-rules.ts';
 import { headerPolicy } from './headers.ts';
+import { HeldBack } from './held-back.ts';
 import { createListener } from './listener.ts';
 import { LiveWatch } from './live-watch.ts';
 import { type GatewayCounters, Observer } from './observe.ts';
@@ -84,6 +85,7 @@ class DataPlaneGateway implements Gateway {
         tracer,
       }),
       tracer,
+      heldBack: new HeldBack(),
       log: options.log,
     };
     this.#listeners = options.listeners.map((listener) =>

@@ -1,4 +1,5 @@
 import type { Caller } from '../auth/caller.ts';
+import { GatewayFault } from '../errors.ts';
 import { answerBuiltIn } from './built-in.ts';
 import type { Exchange } from './exchange.ts';
 import { filterRequest } from './filter.ts';
@@ -21,17 +22,25 @@ export function handle(exchange: Exchange): void {
       admit(exchange, operation, path.end, undefined);
       return;
     }
-    const caller = plane.authenticator.authenticate(head.credentials, route, exchange.id); //    401, 403, 503
+    const { authenticator } = plane;
+    const caller = authenticator.authenticate(head.credentials, route, exchange.id, exchange); // 401, 403, 429, 503
     if (caller instanceof Promise) {
       caller
         .then((known) => admit(exchange, operation, path.end, known))
-        .catch((error: unknown) => reject(exchange, error));
+        .catch((error: unknown) => refuse(exchange, error));
     } else {
       admit(exchange, operation, path.end, caller);
     }
   } catch (error) {
-    reject(exchange, error);
+    refuse(exchange, error);
   }
+}
+
+/** Who has sent too much junk is answered a little later than it could be. */
+function refuse(exchange: Exchange, error: unknown): void {
+  if (error instanceof GatewayFault && error.fault === 'tooManyFailures')
+    exchange.plane.heldBack.hold(exchange, error);
+  else reject(exchange, error);
 }
 
 function admit(

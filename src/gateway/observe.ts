@@ -42,7 +42,9 @@ const OUTCOMES = [...Object.keys(ENDINGS), ...Object.keys(FAULTS)] as readonly O
 const ACTIVE = 0;
 const DEGRADED = { allowed: 1, introspected: 2 } as const;
 const DROPPED = { accessLines: 3, spans: 4 } as const;
-const FIRST_OUTCOME = 5;
+const COSTLY_REFUSALS = 5;
+const CIRCUITS_OPENED = 6;
+const FIRST_OUTCOME = 7;
 const CELL_OF = Object.fromEntries(
   OUTCOMES.map((outcome, index) => [outcome, FIRST_OUTCOME + index]),
 ) as Record<Outcome, number>;
@@ -75,6 +77,28 @@ export function readDegraded(memories: readonly SharedArrayBuffer[]): Record<Deg
   const sum = (at: number): number =>
     memories.reduce((total, memory) => total + (new Float64Array(memory)[at] ?? 0), 0);
   return { allowed: sum(DEGRADED.allowed), introspected: sum(DEGRADED.introspected) };
+}
+
+/** Counts a token that was refused after it was verified or asked about. */
+export function countCostlyRefusal(memory: SharedArrayBuffer): void {
+  const cells = new Float64Array(memory);
+  cells[COSTLY_REFUSALS] = (cells[COSTLY_REFUSALS] ?? 0) + 1;
+}
+
+/** Tokens that were refused so, added up over these memories. */
+export function readCostlyRefusals(memories: readonly SharedArrayBuffer[]): number {
+  return memories.reduce(
+    (total, memory) => total + (new Float64Array(memory)[COSTLY_REFUSALS] ?? 0),
+    0,
+  );
+}
+
+/** How often upstreams failed too often, added up over these memories. */
+export function readCircuitsOpened(memories: readonly SharedArrayBuffer[]): number {
+  return memories.reduce(
+    (total, memory) => total + (new Float64Array(memory)[CIRCUITS_OPENED] ?? 0),
+    0,
+  );
 }
 
 /** What was to be written of requests and was dropped, within its thread. */
@@ -145,6 +169,11 @@ export class Observer {
     this.#add(CELL_OF[fault], 1);
     if (this.#accessLog?.refused(fault, FAULTS[fault].status, id, peer) === false)
       this.#add(DROPPED.accessLines, 1);
+  }
+
+  /** An upstream has failed too often and is not asked for a while. */
+  circuitOpened(): void {
+    this.#add(CIRCUITS_OPENED, 1);
   }
 
   /** A request is over. */

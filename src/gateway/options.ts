@@ -10,6 +10,7 @@ import type { AccessLogOptions } from './access-line.ts';
 import type { EdgeRules } from './edge-rules.ts';
 import type { GatewayCounters } from './observe.ts';
 import type { TracingOptions } from './trace-context.ts';
+import type { CircuitBreakerOptions } from './upstream-health.ts';
 
 /** PEM certificate chain and private key of a listener. */
 export interface ListenerTls {
@@ -81,6 +82,8 @@ export interface UpstreamOptions extends HttpClientOptions {
   readonly maxActive?: number;
   /** Where the calls of other threads are found, which count towards `maxActive` too. */
   readonly sharedCalls?: SharedCalls;
+  /** When an origin that fails is not asked any more. Absent: it is always asked. */
+  readonly circuitBreaker?: CircuitBreakerOptions | undefined;
   /** Bytes of a response's head. Default 16,384. */
   readonly maxHeaderSize?: number;
 }

@@ -21,10 +21,11 @@ export function faultBody(fault: FaultName): string {
 /**
  * Refuses a request: the fault body, the fields that go with its status, and one log line under the id that the client gets as
  * `X-Request-Id`. An error that is no {@link GatewayFault} is a fault of the gateway itself: 500, and an ERROR in the log.
+ * @param unsaid without the line: whoever calls has said it of many
  */
-export function reject(exchange: Exchange, error: unknown): void {
+export function reject(exchange: Exchange, error: unknown, unsaid?: 'unsaid'): void {
   const fault = error instanceof GatewayFault ? error : unexpected(error);
-  logRefusal(exchange, fault);
+  if (unsaid === undefined) logRefusal(exchange, fault);
   if (exchange.status !== 0) {
     exchange.breakOff('brokenOff');
     return;
@@ -76,10 +77,9 @@ function unexpected(error: unknown): GatewayFault {
 
 /** One line: what the client is not told. Paths without query, no header, no token. */
 function logRefusal(exchange: Exchange, { fault, detail }: GatewayFault): void {
-  const { log, plane, connection, head, id } = exchange;
+  const { log, id } = exchange;
   const { status } = FAULTS[fault];
-  const client = plane.trustedProxies.clientAddress(connection.peer, head?.forwardedFor);
-  const line = `${status} ${fault}: ${detail} (${exchange.describe()} from ${client})`;
+  const line = `${status} ${fault}: ${detail} (${exchange.describe()} from ${exchange.clientAddress})`;
   if (status === 500) log.error('Gateway', line, id);
   else if (status > 500) log.warn('Gateway', line, id);
   else log.info('Gateway', line, id);

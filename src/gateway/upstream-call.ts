@@ -42,6 +42,10 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
   #ended = false;
   /** The engine is done with it. */
   #over = false;
+  /** It tries whether an upstream is back that had failed. */
+  #probe = false;
+  /** Its upstream's health has heard what came of it. */
+  #reported = false;
   /** Bytes of the body still to come; negative: not known. */
   #left = -1;
 
@@ -73,6 +77,7 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
     this.#open = undefined;
     this.#exchange.work = this;
     this.#upstream.calls.own++;
+    if (tries === 1) this.#probe = this.#upstream.health?.began() ?? false;
     this.#exchange.calledAt = performance.now();
     const open = this.#upstream.side.call(this, this, tries > 1);
     if (tries !== this.#tries) return; // it failed at once, and there was another
@@ -100,6 +105,7 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
     this.#left = length;
     this.#bodiless = status === 304 || status === 204 || this.method === 'HEAD';
     const sent = exchange.begin(status, responseFields(fields, policy), length, true);
+    this.#report();
     if (sent === undefined) {
       if (this.#bodiless) this.#end();
       return true;
@@ -138,6 +144,7 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
       const own = readSwitch(fields, exchange.handshake, exchange.plane.policy);
       if (early.length > 0) socket.unshift(early);
       exchange.upstreamMs = performance.now() - exchange.calledAt;
+      this.#report();
       openTunnel(exchange, own, socket, () => this.#release());
       this.#ended = true;
     } catch (error) {
@@ -149,10 +156,16 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
 
   onFailure(failure: UpstreamFailure): void {
     this.#release();
-    if (this.#ended) return;
-    if (this.#bodiless && this.#filtering) this.#complete = true;
-    else if (!this.#begun && this.#mayRetry(failure)) this.start();
-    else this.#fail(this.#fault(failure), failure.detail);
+    if (this.#ended) {
+      this.#forgetProbe();
+    } else if (this.#bodiless && this.#filtering) {
+      this.#complete = true;
+    } else if (!this.#begun && this.#mayRetry(failure)) {
+      this.start();
+    } else {
+      this.#report(failure.kind);
+      this.#fail(this.#fault(failure), failure.detail);
+    }
   }
 
   onBodyFailed(error: Error): void {
@@ -190,6 +203,7 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
     if (this.#over) return;
     if (this.#open === undefined) return; // it is just being opened
     this.#release();
+    this.#forgetProbe();
     this.#open.abort();
   }
 
@@ -197,6 +211,28 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
     if (this.#over) return;
     this.#over = true;
     this.#upstream.calls.own--;
+  }
+
+  /** Tells the upstream's health what came of this call: an answer, or a failure before there was one. */
+  #report(failure?: UpstreamFailure['kind']): void {
+    const { health, origin } = this.#upstream;
+    if (health === undefined || this.#reported) return;
+    this.#reported = true;
+    const { log, plane, id } = this.#exchange;
+    const nowMs = performance.now();
+    if (failure === undefined) {
+      if (health.succeeded(nowMs, this.#probe)) log.info('Gateway', `${origin} answers again`, id);
+    } else if (health.failed(failure, nowMs, this.#probe)) {
+      plane.observer.circuitOpened();
+      log.warn('Gateway', `${origin} failed too often: its requests are answered 503`, id);
+    }
+  }
+
+  /** Nothing came of it that says whether the upstream is back. */
+  #forgetProbe(): void {
+    if (this.#reported || !this.#probe) return;
+    this.#reported = true;
+    this.#upstream.health?.abandoned(performance.now(), true);
   }
 
   #filtered(): void {

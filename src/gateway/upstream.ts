@@ -5,6 +5,7 @@ import { connector } from './node-engine/connector.ts';
 import { UndiciUpstream } from './node-engine/undici-upstream.ts';
 import type { Engine, UpstreamOptions } from './options.ts';
 import { OwnUpstream } from './own-engine/own-upstream.ts';
+import { UpstreamHealth } from './upstream-health.ts';
 import type { UpstreamSide } from './upstream-side.ts';
 
 /** Milliseconds after which no request can be left that has a route from before. */
@@ -16,6 +17,8 @@ export interface Upstream {
   readonly side: UpstreamSide;
   readonly maxActive: number;
   readonly calls: CallCount;
+  /** Absent: it is asked whatever comes of it. */
+  readonly health: UpstreamHealth | undefined;
 }
 
 /** One configured base URL of a back end. */
@@ -34,15 +37,27 @@ export class Endpoints {
     this.#endpoints = endpoints;
   }
 
+  /** The next one that can be asked; while none can, the next one. */
   next(): Endpoint {
-    const endpoint = this.#endpoints[this.#next] ?? this.#endpoints[0];
-    this.#next = (this.#next + 1) % this.#endpoints.length;
+    let endpoint = this.#turn();
+    for (let others = this.#endpoints.length - 1; others > 0 && isOpen(endpoint); others--)
+      endpoint = this.#turn();
     return endpoint;
   }
 
   get upstreams(): Upstream[] {
     return this.#endpoints.map((endpoint) => endpoint.upstream);
   }
+
+  #turn(): Endpoint {
+    const endpoint = this.#endpoints[this.#next] ?? this.#endpoints[0];
+    this.#next = (this.#next + 1) % this.#endpoints.length;
+    return endpoint;
+  }
+}
+
+function isOpen({ upstream: { health } }: Endpoint): boolean {
+  return health !== undefined && !health.allows(performance.now());
 }
 
 /** All origins in use, each with one connection pool, shared by every route that names it. */
@@ -124,7 +139,9 @@ export class Upstreams {
     if (upstream === undefined) {
       const calls = new CallCount(this.#origins++, this.#options.sharedCalls);
       const side = this.#open(origin, calls);
-      upstream = { origin, side, maxActive: this.#maxActive, calls };
+      const { circuitBreaker } = this.#options;
+      const health = circuitBreaker && new UpstreamHealth(circuitBreaker);
+      upstream = { origin, side, maxActive: this.#maxActive, calls, health };
       this.#upstreams.set(origin, upstream);
     }
     return upstream;

@@ -73,6 +73,8 @@ export function metricValues(parts: StatusParts): MetricValues {
         count: figures.timed,
       },
     })),
+    portcullis_failed_verifications_total: threads.costlyRefusals(),
+    portcullis_circuits_opened_total: threads.circuitsOpened(),
     portcullis_access_lines_dropped_total: dropped.accessLines,
     portcullis_spans_dropped_total: dropped.spans,
     portcullis_threads: threads.serving,

@@ -18,6 +18,10 @@ export interface ThreadsView {
   degraded(): Record<Degraded, number>;
   /** What happened on each route that was called. */
   routes(): readonly RouteFigures[];
+  /** Tokens that were refused after they were verified or asked about. */
+  costlyRefusals(): number;
+  /** How often an upstream was not asked any more as it had failed too often. */
+  circuitsOpened(): number;
   /** What was to be written of requests and was not. */
   dropped(): Record<Dropped, number>;
 }

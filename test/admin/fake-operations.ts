@@ -222,6 +222,8 @@ export const METRIC_VALUES: MetricValues = {
       },
     },
   ],
+  portcullis_failed_verifications_total: 4,
+  portcullis_circuits_opened_total: 1,
   portcullis_access_lines_dropped_total: 3,
   portcullis_spans_dropped_total: 0,
   portcullis_threads: 2,

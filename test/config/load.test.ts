@@ -92,6 +92,7 @@ test('without a file the built-in defaults hold, and that is said', () => {
     headersTimeoutMs: 60_000,
     bodyIdleTimeoutMs: 60_000,
     maxConnections: undefined,
+    circuitBreaker: { failures: 5, openForMs: 1_000 },
     maxResponseHeaderBytes: 8192,
   });
   assert.deepEqual(config.log, { level: 'INFO', format: 'text' });

@@ -24,6 +24,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, readonly [file: string, text: strin
   'npm run demo': ['test/docs/demo.test.ts', "['run', 'demo', '--', ...words]"],
   'npm run verify': ['.ci/run', 'npm run --silent verify'],
   'npm run check:faults': ['tools/verify.ts', "'check/run.ts'"],
+  'npm run check:junk': ['test/e2e/junk-tokens.test.ts', "'check/junk-tokens.ts'"],
   'npm run check:fuzz': ['test/check/fuzz.test.ts', "'check/fuzz.ts'"],
   'micro-gw token-service': [
     'test/token-service/command.test.ts',

@@ -26,7 +26,10 @@ const gateway = await startGateway(file, {
   issuers,
   // Those without are told apart by what was signed.
   flags: ALGORITHMS.map((_, index) => `--jwtTokenConfig.${index}.requireJti=false`),
-  config: `[tokenRevocationConfig.persistent]
+  // What comes of each variant is asked here, not how many are let in to be looked at.
+  config: `[failedVerifications]
+      enable = false
+    [tokenRevocationConfig.persistent]
     enablePersistentStorageRetrieval = true
     type = "etcd"
     endpointURL = "${etcd.url}/v3/keys/jti/"

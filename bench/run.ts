@@ -1,310 +1,175 @@
 /**
- * `npm run bench`: the cost of one checked request, next to HAProxy doing the same, in the same run. Each program under test is pinned to
- * core 0, load and upstream to core 1; rounds alternate between the programs and medians are printed. `--rounds N`, `--seconds N`, `--warm-up N`,
- * `--write` (puts the table into docs/benchmarks.md).
+ * `npm run bench`: the cost of a checked request, next to HAProxy and others doing the same, in the same run. The program under test is pinned to
+ * the first processor, load and upstream to the upper half; rounds alternate between the programs and medians are printed.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { cpus, tmpdir } from 'node:os';
+import { cpus, loadavg } from 'node:os';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { startProgram, type Program } from '../test/support/program.ts';
-import { freePort } from '../test/support/free-port.ts';
 import { ensurePackages } from '../tools/debian.ts';
-import { cpuMicroseconds } from './cpu.ts';
-import { writeHaproxy, writeLoad, writeNginx } from './peers.ts';
+import { browser } from './cases/browser.ts';
+import type { Aim, BenchCase } from './cases/case.ts';
+import { http2 } from './cases/http2.ts';
+import { idle } from './cases/idle.ts';
+import { largeAnswers } from './cases/large-answers.ts';
+import { latency } from './cases/latency.ts';
+import { live } from './cases/live.ts';
+import { newTokens } from './cases/new-tokens.ts';
+import { threads } from './cases/threads.ts';
+import { tls } from './cases/tls.ts';
+import { shown, table } from './measurement.ts';
 import { writeResults } from './results.ts';
-import { makeTokens, type BenchTokens } from './tokens.ts';
+import { Stage, type Settings } from './stage.ts';
+import { isHere, TARGET_NAMES, version } from './targets.ts';
 
-const TOKENS = 5_000;
-const REVOKED = 100_000;
-const CONNECTIONS = 64;
-/** Before the first round: every token verified once, every branch compiled. */
-const WARM_UP_SECONDS = 10;
+/** In the order in which they run. */
+const CASES: readonly BenchCase[] = [
+  live,
+  browser,
+  newTokens,
+  tls,
+  http2,
+  latency,
+  threads,
+  idle,
+  largeAnswers,
+];
+
+const HELP = `Usage: npm run bench -- [options]
+
+  --case <a,b>       cases: ${CASES.map(({ name }) => name).join(', ')} (default: all)
+  --only <a,b>       programs: ${TARGET_NAMES.join(', ')} (default: all)
+  --rounds <n>       rounds (default: 5 of what is aimed at, 3 of the others)
+  --seconds <n>      of load in each round of each program (default 2)
+  --warm-up <n>      seconds of load before the first round of a case (default 2); 0: none before any
+  --write            puts the results into docs/benchmarks.md; only of a whole run
+`;
+
 const root = join(import.meta.dirname, '..');
 
-interface Target {
-  readonly name: string;
-  readonly pid: number;
-  readonly port: number;
-}
+class BadWords extends Error {}
 
-interface Measurement {
-  readonly requestsPerSecond: number;
-  readonly cpuPerRequest: number;
-  readonly p99Ms: number;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1
-    ? (sorted[middle] ?? Number.NaN)
-    : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
-}
-
-function pinned(core: number, command: string, args: readonly string[]): Program {
-  return startProgram('taskset', ['-c', String(core), command, ...args]);
-}
-
-async function answers(port: number, token: string, what: Program): Promise<void> {
-  const end = performance.now() + 30_000;
-  for (;;) {
-    try {
-      const response = await fetch(
-        `http://127.0.0.1:${port}/petstore/v1/pet/findByStatus?status=available`,
-        { headers: { authorization: `Bearer ${token}` } },
-      );
-      await response.arrayBuffer();
-      if (response.status === 200) return;
-    } catch {
-      // Not up yet.
-    }
-    if (performance.now() > end)
-      throw new Error(`no 200 on port ${port} within 30 s:\n${what.output()}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-/** WSO2's revoked list, as the gateway reads it at start. */
-async function eventHub(tokens: BenchTokens): Promise<{ url: string; close: () => void }> {
-  const expiry = Date.now() + 86_400_000;
-  const body = JSON.stringify(
-    tokens.revokedIds.map((id) => ({ jwt_signature: id, expiry_time: expiry })),
-  );
-  const server = createServer((_request, response) => {
-    response.writeHead(200, { 'content-type': 'application/json' }).end(body);
+function chosen<T extends string>(words: string | undefined, all: readonly T[], what: string): T[] {
+  if (words === undefined) return [...all];
+  return words.split(',').map((word) => {
+    const found = all.find((known) => known === word);
+    if (found === undefined) throw new BadWords(`no ${what} ${word}; there are ${all.join(', ')}`);
+    return found;
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/internal/data/v1`,
-    close: () => void server.close(),
-  };
 }
 
-/** A project with the petstore's definition, built by the real command; returns the artifact's path. */
-function buildProject(folder: string, upstreamPort: number): string {
-  const microGw = (...args: string[]): void => {
-    execFileSync(process.execPath, [join(root, 'dist/cli/micro-gw.js'), ...args], {
-      cwd: folder,
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
-  };
-  microGw('init', 'petstore');
-  const definition = readFileSync(join(root, 'examples/petstore/petstore.yaml'), 'utf8');
-  writeFileSync(
-    join(folder, 'petstore/api_definitions/petstore.yaml'),
-    definition.replace('127.0.0.1:8080', `127.0.0.1:${upstreamPort}`),
-  );
-  microGw('build', 'petstore');
-  return join(folder, 'petstore/target/petstore.mjs');
+function whole(word: string | undefined, least: number, name: string): number | undefined {
+  if (word === undefined) return undefined;
+  const number = Number(word);
+  if (!Number.isInteger(number) || number < least)
+    throw new BadWords(`--${name} takes a whole number from ${least} on`);
+  return number;
 }
 
-/** A home of its own, with the engine that it is to run. */
-function writeGatewayHome(
-  home: string,
-  engine: 'own' | 'node',
-  port: number,
-  hub: string,
-  tokens: BenchTokens,
-): void {
-  mkdirSync(join(home, 'conf'), { recursive: true });
-  writeFileSync(join(home, 'issuer.pem'), tokens.publicKeyPem);
-  writeFileSync(
-    join(home, 'conf/micro-gw.conf'),
-    `[listenerConfig]
-  host = "127.0.0.1"
-  httpPort = ${port}
-  httpsPort = 0
-  tokenListenerPort = 0
-[operatorConfig]
-  enable = false
-[server]
-  threads = 1
-  httpEngine = "${engine}"
-[b7a.http.accesslog]
-  path = "${home}/access.log"
-[[jwtTokenConfig]]
-  issuer = "${tokens.issuer}"
-  certificatePath = "${home}/issuer.pem"
-[tokenRevocationConfig]
-  maxStaleness = "1d"
-[tokenRevocationConfig.persistent]
-  enablePersistentStorageRetrieval = true
-  type = "default"
-  endpointURL = "${hub}"
-  username = "admin"
-  password = "bench"
-  reconcileInterval = "1h"
-`,
-  );
+interface Order {
+  readonly cases: readonly BenchCase[];
+  readonly settings: Settings;
+  readonly write: boolean;
 }
 
-async function load(target: Target, script: string, seconds: number): Promise<Measurement> {
-  const before = cpuMicroseconds(target.pid);
-  const wrk = startProgram('taskset', [
-    '-c',
-    '1',
-    'wrk',
-    '-t1',
-    `-c${CONNECTIONS}`,
-    `-d${seconds}s`,
-    '--latency',
-    '-s',
-    script,
-    `http://127.0.0.1:${target.port}`,
-  ]);
-  await wrk.ended(seconds * 1000 + 30_000);
-  const result = /RESULT (\d+) (\d+) (\d+) (\d+) (\d+)/.exec(wrk.output());
-  if (result === null) throw new Error(`wrk did not report:\n${wrk.output()}`);
-  const [requests, durationUs, refused, broken, p99] = result.slice(1).map(Number) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  if (refused > 0 || broken > 0)
-    throw new Error(`${target.name}: ${refused} requests refused, ${broken} broken`);
-  return {
-    requestsPerSecond: requests / (durationUs / 1e6),
-    cpuPerRequest: (cpuMicroseconds(target.pid) - before) / requests,
-    p99Ms: p99 / 1000,
-  };
-}
-
-function version(command: string, args: readonly string[], pattern: RegExp): string {
-  try {
-    // nginx tells its version on standard error.
-    return (
-      pattern.exec(
-        execFileSync('sh', ['-c', `${command} ${args.join(' ')} 2>&1`]).toString(),
-      )?.[1] ?? 'unknown'
-    );
-  } catch {
-    return 'unknown';
-  }
-}
-
-async function main(): Promise<void> {
+/** @throws BadWords */
+function read(): Order | 'help' {
   const { values } = parseArgs({
     options: {
-      rounds: { type: 'string', default: '9' },
-      seconds: { type: 'string', default: '3' },
-      'warm-up': { type: 'string', default: String(WARM_UP_SECONDS) },
+      case: { type: 'string' },
+      only: { type: 'string' },
+      rounds: { type: 'string' },
+      seconds: { type: 'string', default: '2' },
+      'warm-up': { type: 'string', default: '2' },
       write: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
   });
-  if (cpus().length < 2) throw new Error('the benchmark needs two cores');
-  ensurePackages(['haproxy', 'nginx-light', 'wrk']);
+  if (values.help) return 'help';
+  if (values.write && (values.case !== undefined || values.only !== undefined))
+    throw new BadWords('--write takes a whole run, without --case and --only');
+  const names = chosen(
+    values.case,
+    CASES.map(({ name }) => name),
+    'case',
+  );
+  return {
+    cases: CASES.filter(({ name }) => names.includes(name)),
+    settings: {
+      rounds: whole(values.rounds, 1, 'rounds'),
+      seconds: whole(values.seconds, 1, 'seconds') ?? 2,
+      warmUpSeconds: whole(values['warm-up'], 0, 'warm-up') ?? 2,
+      only: chosen(values.only, TARGET_NAMES, 'program'),
+    },
+    write: values.write,
+  };
+}
+
+function packageVersion(name: string): string {
+  const require = createRequire(import.meta.url);
+  return (require(`${name}/package.json`) as { version: string }).version;
+}
+
+/** What ran where: figures of another machine or version are not comparable. */
+function circumstances(load: number | undefined): string {
+  const parts = [
+    new Date().toISOString().slice(0, 10),
+    `Node ${process.versions.node}`,
+    `HAProxy ${version('haproxy', ['-v'], /version (\S+)/)}`,
+    ...['@fastify/http-proxy', '@fastify/jwt'].map((name) => `${name} ${packageVersion(name)}`),
+    isHere('krakend')
+      ? `KrakenD ${version('krakend', ['version'], /(\d+\.\d+\.\d+)/)}`
+      : 'without KrakenD, which was not on the path',
+    `upstream nginx ${version('nginx', ['-v'], /nginx\/(\S+)/)}`,
+    `h2load ${version('h2load', ['--version'], /nghttp2\/(\S+)/)}`,
+    `${cpus().length} processors, ${cpus()[0]?.model.trim() ?? 'unknown'}`,
+    `load average of the machine before the run ${load?.toFixed(1)}`,
+  ];
+  return parts.join(', ');
+}
+
+function aimTable(aims: readonly Aim[]): string {
+  return table(
+    ['aim', 'at most', 'Portcullis, engine "own"', 'Portcullis, engine "node"'],
+    aims.map(({ what, atMost, own, node }) => [what, atMost, shown(own, 2), shown(node, 2)]),
+  );
+}
+
+async function bench({ cases, settings, write }: Order): Promise<void> {
+  if (cpus().length < 2) throw new BadWords('the benchmark needs two processors');
+  ensurePackages(['haproxy', 'nginx-light', 'wrk', 'nghttp2-client', 'openssl']);
+  const load = loadavg()[0];
   console.log('Building');
   execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: 'inherit' });
-
-  const folder = mkdtempSync(join(tmpdir(), 'portcullis-bench-'));
-  const programs: Program[] = [];
-  const start = (core: number, command: string, args: readonly string[]): Program => {
-    const program = pinned(core, command, args);
-    programs.push(program);
-    return program;
-  };
-  console.log(`Making ${TOKENS} tokens and ${REVOKED} revoked ids`);
-  const tokens = makeTokens(TOKENS, REVOKED);
-  const hub = await eventHub(tokens);
+  const stage = await Stage.open(settings);
   try {
-    const upstreamPort = await freePort();
-    start(1, 'nginx', ['-c', writeNginx(folder, upstreamPort)]);
-    const artifact = buildProject(folder, upstreamPort);
-    const targets: Target[] = [];
-    const add = async (name: string, port: number, program: Program): Promise<void> => {
-      await answers(port, tokens.tokens[0] ?? '', program);
-      targets.push({ name, port, pid: program.pid });
-    };
-    for (const kind of ['plain', 'jwt'] as const) {
-      const port = await freePort();
-      const file = writeHaproxy(folder, kind, port, upstreamPort, tokens);
-      const name = kind === 'plain' ? 'HAProxy, plain proxy' : 'HAProxy, jwt_verify + map';
-      await add(name, port, start(0, 'haproxy', ['-db', '-f', file]));
+    const aims: Aim[] = [];
+    const sections: string[] = [];
+    for (const one of cases) {
+      console.log(`\n== ${one.name}: ${one.title}`);
+      const result = await one.run(stage);
+      aims.push(...result.aims);
+      sections.push(`### ${one.title}`, result.text);
     }
-    for (const engine of ['own', 'node'] as const) {
-      const port = await freePort();
-      const home = join(folder, engine);
-      writeGatewayHome(home, engine, port, hub.url, tokens);
-      const gateway = startProgram(
-        'taskset',
-        ['-c', '0', process.execPath, join(root, 'dist/cli/gateway.js'), artifact],
-        { env: { MGW_HOME: home } },
-      );
-      programs.push(gateway);
-      await add(`Portcullis, engine "${engine}"`, port, gateway);
-    }
-
-    const results = await measure(
-      targets,
-      folder,
-      tokens,
-      Number(values.rounds),
-      Number(values.seconds),
-      Number(values['warm-up']),
-    );
-    const table = report(targets, results, Number(values.rounds), Number(values.seconds));
-    console.log(`\n${table}`);
-    if (values.write) writeResults('npm run bench -- --write', table);
+    const summary = aims.length === 0 ? [] : ['### What is aimed at', aimTable(aims)];
+    const text = [circumstances(load), ...summary, ...sections].join('\n\n');
+    console.log(`\n${text}`);
+    if (write) writeResults('npm run bench -- --write', text);
   } finally {
-    hub.close();
-    await Promise.all(programs.map((program) => program.stop()));
-    rmSync(folder, { recursive: true, force: true });
+    await stage.close();
   }
 }
 
-async function measure(
-  targets: readonly Target[],
-  folder: string,
-  tokens: BenchTokens,
-  rounds: number,
-  seconds: number,
-  warmUpSeconds: number,
-): Promise<Map<Target, Measurement[]>> {
-  const script = writeLoad(folder, tokens);
-  const results = new Map<Target, Measurement[]>(targets.map((target) => [target, []]));
-  console.log(`Warming up, ${warmUpSeconds} s each`);
-  for (const target of targets) await load(target, script, warmUpSeconds);
-  for (let round = 1; round <= rounds; round++)
-    for (const target of targets) {
-      await load(target, script, 1);
-      const measured = await load(target, script, seconds);
-      results.get(target)?.push(measured);
-      console.log(
-        `round ${round}  ${target.name.padEnd(28)} ${measured.cpuPerRequest.toFixed(1)} us/request  ${measured.requestsPerSecond.toFixed(0)} req/s  p99 ${measured.p99Ms.toFixed(1)} ms`,
-      );
-    }
-  return results;
-}
+// An end like any other: what was started is ended, what was written is removed.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
-function report(
-  targets: readonly Target[],
-  results: ReadonlyMap<Target, readonly Measurement[]>,
-  rounds: number,
-  seconds: number,
-): string {
-  const [plain, jwt] = targets.map((target) => results.get(target) ?? []);
-  const ratios = (own: readonly Measurement[], peer: readonly Measurement[] | undefined): string =>
-    median(
-      own.map((m, round) => m.cpuPerRequest / (peer?.[round]?.cpuPerRequest ?? Number.NaN)),
-    ).toFixed(2);
-  const rows = targets.map((target) => {
-    const own = results.get(target) ?? [];
-    const cpu = own.map((m) => m.cpuPerRequest);
-    return `| ${target.name} | ${median(cpu).toFixed(1)} | ${Math.min(...cpu).toFixed(1)}-${Math.max(...cpu).toFixed(1)} | ${median(own.map((m) => m.requestsPerSecond)).toFixed(0)} | ${median(own.map((m) => m.p99Ms)).toFixed(1)} | ${ratios(own, jwt)} | ${ratios(own, plain)} |`;
-  });
-  return [
-    `${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, HAProxy ${version('haproxy', ['-v'], /version (\S+)/)}, nginx ${version('nginx', ['-v'], /nginx\/(\S+)/)}, ${cpus()[0]?.model.trim() ?? 'unknown processor'}; ${rounds} rounds of ${seconds} s, ${CONNECTIONS} connections, ${TOKENS} tokens, ${REVOKED} revoked`,
-    '',
-    '| program | CPU us/request (median) | min-max | requests/s (median) | p99 ms (median) | ratio to HAProxy with JWT | ratio to HAProxy plain |',
-    '|---|---|---|---|---|---|---|',
-    ...rows,
-  ].join('\n');
+try {
+  const order = read();
+  if (order === 'help') console.log(HELP);
+  else await bench(order);
+} catch (error) {
+  if (!(error instanceof BadWords)) throw error;
+  console.error(`${error.message}\n\n${HELP}`);
+  process.exitCode = 2;
 }
-
-await main();

@@ -1,4 +1,6 @@
-import { open, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { open, readFile, stat } from 'node:fs/promises';
+import { registerHooks } from 'node:module';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { withinDeadline } from './deadline.ts';
@@ -64,21 +66,45 @@ export function artifactModule(
   ].join('\n');
 }
 
+/** An artifact as it was read once: the file may be another one a moment later. */
+export interface ArtifactSource {
+  /** Absolute path. */
+  readonly file: string;
+  readonly text: string;
+}
+
 /**
- * Loads and checks an artifact. Nothing in the file is run before its first line was recognised.
- * @throws OperatorError ERR_ARTIFACT: missing, not an artifact, of a newer format, damaged; ERR_EXTENSION: an extension's top level did
- * not settle within `deadlineMs` milliseconds
+ * Reads the file of an artifact; nothing in it is run.
+ * @throws OperatorError ERR_ARTIFACT: missing, not an artifact, of a newer format
  */
-export async function loadArtifact(path: string, deadlineMs = LOAD_DEADLINE_MS): Promise<Artifact> {
+export async function readArtifact(path: string): Promise<ArtifactSource> {
   const file = resolve(path);
   const format = await readFormat(file);
   if (format > ARTIFACT_FORMAT) {
     const message = `has format ${format}, and this gateway (${VERSION}) reads up to format ${ARTIFACT_FORMAT}. Run it with a newer Portcullis, or build the project again with this one.`;
     throw new OperatorError('ERR_ARTIFACT', message, { file });
   }
+  try {
+    return { file, text: await readFile(file, 'utf8') };
+  } catch (cause) {
+    throw unreadable(file, cause);
+  }
+}
+
+/**
+ * Runs and checks an artifact. One that this thread has loaded before is not run again.
+ * @throws OperatorError as {@link readArtifact}; ERR_ARTIFACT: damaged; ERR_EXTENSION: an extension's top level did not settle within
+ * `deadlineMs` milliseconds
+ */
+export async function loadArtifact(
+  from: string | ArtifactSource,
+  deadlineMs = LOAD_DEADLINE_MS,
+): Promise<Artifact> {
+  const source = typeof from === 'string' ? await readArtifact(from) : from;
+  const { file } = source;
   let module: unknown;
   try {
-    module = await withinDeadline<unknown>(import(pathToFileURL(file).href), deadlineMs, () => {
+    module = await withinDeadline<unknown>(importText(source), deadlineMs, () => {
       const problem = `the top level of an extension did not finish within ${deadlineMs / 1_000} seconds: an \`await\` there never settles`;
       return new OperatorError('ERR_EXTENSION', problem, { file });
     });
@@ -95,6 +121,33 @@ export async function loadArtifact(path: string, deadlineMs = LOAD_DEADLINE_MS):
     throw new OperatorError('ERR_ARTIFACT', message, { file });
   }
   return artifact as Artifact;
+}
+
+/**
+ * Imports what was read of a file, under a name of its content: modules are remembered by name for as long as the thread lives, and the
+ * file may have been replaced meanwhile.
+ */
+async function importText({ file, text }: ArtifactSource): Promise<unknown> {
+  const version = createHash('sha256').update(text).digest('hex').slice(0, 16);
+  const name = `${pathToFileURL(file).href}?sha256=${version}`;
+  const hooks = registerHooks({
+    resolve: (specifier, context, next) =>
+      specifier === name
+        ? { url: name, format: 'module', shortCircuit: true }
+        : next(specifier, context),
+    load: (url, context, next) =>
+      url === name ? { format: 'module', source: text, shortCircuit: true } : next(url, context),
+  });
+  try {
+    return await import(name);
+  } finally {
+    hooks.deregister();
+  }
+}
+
+function unreadable(file: string, cause: unknown): OperatorError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new OperatorError('ERR_ARTIFACT', `cannot be read: ${reason}`, { file, cause });
 }
 
 /** Reads the first line only. */
@@ -115,8 +168,7 @@ async function readFormat(file: string): Promise<number> {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
     head = buffer.toString('latin1', 0, bytesRead);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new OperatorError('ERR_ARTIFACT', `cannot be read: ${reason}`, { file, cause });
+    throw unreadable(file, cause);
   }
   const format = /^(\d{1,6})\r?\n/.exec(head.slice(BANNER.length))?.[1];
   if (head.startsWith(BANNER) && format !== undefined) return Number(format);
@@ -154,14 +206,15 @@ function isApi(value: unknown): value is Api {
 
 function isRoute(value: unknown): value is Route {
   if (!isPlain(value)) return false;
-  const { method, template, secured, scopes, production, sandbox, whenStale } = value;
+  const { method, template, secured, scopes, production, sandbox, whenStale, http2 } = value;
   return (
     typeof method === 'string' &&
     typeof template === 'string' &&
     // Closed by default: anything but a boolean would be read as "open" somewhere.
     typeof secured === 'boolean' &&
     [scopes, production, sandbox].every(isTextList) &&
-    (whenStale === undefined || WHEN_STALE.some((policy) => policy === whenStale))
+    (whenStale === undefined || WHEN_STALE.some((policy) => policy === whenStale)) &&
+    (http2 === undefined || typeof http2 === 'boolean')
   );
 }
 

@@ -1,12 +1,12 @@
-import { randomBytes } from 'node:crypto';
-import type { Artifact } from './artifact.ts';
+import type { Artifact, ArtifactSource } from './artifact.ts';
 import type { IssuerOptions } from './auth/authenticator-options.ts';
 import type { FailedAttemptsOptions } from './auth/failed-attempts.ts';
 import type { IntrospectionOptions } from './auth/introspection.ts';
 import type { KeySetReading } from './auth/remote-key-set.ts';
 import type { MgwConfig } from './config/config.ts';
+import { affordableConnections } from './descriptors.ts';
 import type { AccessLogOptions } from './gateway/access-line.ts';
-import type { SharedCalls } from './gateway/call-count.ts';
+import { callOrigins, type SharedCalls } from './gateway/call-count.ts';
 import type { GatewayOptions, ListenAddress, ListenerOptions } from './gateway/options.ts';
 import { routeKeys } from './gateway/route-metrics.ts';
 import type { HttpClientOptions } from './net/http-client.ts';
@@ -14,9 +14,6 @@ import type { Api } from './openapi/route.ts';
 import type { ReaderOptions } from './revocation/reader.ts';
 import type { SharedList } from './revocation/revocation-list.ts';
 import type { Trust } from './trust.ts';
-
-/** Bytes that TLS session tickets are sealed with. */
-const TICKET_KEY_BYTES = 48;
 
 /** An issuer as a data-plane thread is told of it: its JWK Set is read by the control thread. */
 export interface SharedIssuer extends Omit<IssuerOptions, 'keys'> {
@@ -31,8 +28,10 @@ export interface DataPlaneSettings {
   readonly apis: readonly Api[];
   /** What their routes are called where requests are counted, in the order of their places. */
   readonly routeKeys: readonly string[];
-  /** The artifact's file, where it has a filter: a function cannot cross. */
-  readonly filterFrom: string | undefined;
+  /** Origins that requests go to, in the order of the places where their calls are counted. */
+  readonly origins: readonly string[];
+  /** The artifact as it was read, where it has a filter: a function cannot cross. */
+  readonly filterFrom: ArtifactSource | undefined;
   /** What is written of requests, where it is. */
   readonly accessLog: Omit<AccessLogOptions, 'write'> | undefined;
   readonly tracing: MgwConfig['tracing'];
@@ -49,6 +48,7 @@ export interface DataPlaneSettings {
     | 'log'
     | 'filter'
     | 'counters'
+    | 'onOver'
   >;
   readonly issuers: readonly SharedIssuer[];
   readonly introspection: IntrospectionOptions | undefined;
@@ -71,7 +71,7 @@ export interface DataPlaneData {
   /** Memory that only this thread counts its requests in. */
   readonly counters: SharedArrayBuffer;
   /** Memories that all threads count their calls in. */
-  readonly calls: SharedCalls;
+  readonly calls: Omit<SharedCalls, 'indexOf'>;
   /** Memory that only this thread counts its requests in by route. */
   readonly routes: SharedArrayBuffer;
   /** Memory of its log relay. */
@@ -83,22 +83,30 @@ export interface DataPlaneData {
 /** What there is beside the configuration. */
 export interface DataPlaneParts {
   readonly artifact: Artifact;
-  readonly artifactFile: string;
+  readonly artifactSource: ArtifactSource;
   readonly trust: Trust;
+  /** 48 bytes that TLS session tickets are sealed with. */
+  readonly ticketKeys: Uint8Array;
   /** Every issuer, checked. */
   readonly issuers: readonly IssuerOptions[];
   /** How many there will be. */
   readonly threads: number;
 }
 
-export function dataPlaneSettings(config: MgwConfig, parts: DataPlaneParts): DataPlaneSettings {
-  const { artifact, artifactFile, trust, issuers, threads } = parts;
+/** @param before what holds until these do: what has a place in memory that outlives a change keeps it */
+export function dataPlaneSettings(
+  config: MgwConfig,
+  parts: DataPlaneParts,
+  before?: Pick<DataPlaneSettings, 'routeKeys' | 'origins'>,
+): DataPlaneSettings {
+  const { artifact, artifactSource, trust, issuers, threads } = parts;
   const { revocation } = config;
   return {
     log: config.log,
     apis: artifact.apis,
-    routeKeys: routeKeys(artifact.apis),
-    filterFrom: artifact.filter === undefined ? undefined : artifactFile,
+    routeKeys: routeKeys(artifact.apis, before?.routeKeys),
+    origins: callOrigins(baseUrls(config, artifact), before?.origins),
+    filterFrom: artifact.filter === undefined ? undefined : artifactSource,
     tracing: config.tracing,
     accessLog: config.accessLog && {
       format: config.accessLog.format,
@@ -121,6 +129,20 @@ export function dataPlaneSettings(config: MgwConfig, parts: DataPlaneParts): Dat
     reader: readerOptions(config),
     policy: { whenUnknown: revocation.whenUnknown, whenStale: revocation.whenStale },
   };
+}
+
+/** A thread's part of what all of them may have together. */
+function share(together: number, threads: number): number {
+  return Math.max(1, Math.floor(together / threads));
+}
+
+/** Every base URL that a request may be sent to. */
+function baseUrls({ keyManager }: MgwConfig, { apis }: Artifact): string[] {
+  const routes = apis.flatMap((api) => api.routes);
+  return [
+    keyManager.serverUrl,
+    ...routes.flatMap(({ production, sandbox }) => [...production, ...sandbox]),
+  ];
 }
 
 /** Where requests are taken. */
@@ -173,11 +195,11 @@ export function introspectionOptions({ keyManager }: MgwConfig): IntrospectionOp
 
 function gatewaySettings(
   config: MgwConfig,
-  { trust }: DataPlaneParts,
+  { trust, ticketKeys, threads }: DataPlaneParts,
 ): DataPlaneSettings['gateway'] {
   const { listeners, limits, server, httpClients, keyManager, auth, edge } = config;
-  // One key for all threads: a client that comes back is served by any of them.
-  const tls = { ...trust.listener, ticketKeys: randomBytes(TICKET_KEY_BYTES) };
+  // One for all threads, and for as long as the process lives: a client that comes back is served by any of them.
+  const tls = { ...trust.listener, ticketKeys, versions: listeners.tlsVersions };
   const open = listenAddresses(config).map(({ kind, ...address }): ListenerOptions => {
     if (kind === 'http') return { kind, ...address };
     return { kind, ...address, tls, ...(kind === 'https' ? { http2: listeners.http2 } : {}) };
@@ -190,10 +212,13 @@ function gatewaySettings(
     keyManager: { serverUrl, tokenContext },
     upstream: {
       ...httpClientOptions(config, trust),
+      ...(trust.client && { cert: trust.client.cert, key: trust.client.key }),
       headersTimeoutMs: httpClients.headersTimeoutMs,
       idleBodyTimeoutMs: httpClients.bodyIdleTimeoutMs,
       circuitBreaker: httpClients.circuitBreaker,
       maxHeaderSize: httpClients.maxResponseHeaderBytes,
+      maxWaitMs: httpClients.maxWaitMs,
+      maxIdle: httpClients.maxIdleConnections,
       ...(httpClients.maxConnections === undefined
         ? {}
         : { maxActive: httpClients.maxConnections }),
@@ -210,7 +235,10 @@ function gatewaySettings(
       minDataRate: limits.minDataRate,
       maxBodySize: limits.maxBodyBytes ?? -1,
       maxPipelined: limits.maxPipelined,
+      maxConnections: share(affordableConnections(limits.maxConnections), threads),
+      maxConnectionsPerAddress: share(limits.maxConnectionsPerAddress, threads),
     },
+    loadShedding: config.loadShedding,
     trustedProxies: server.trustedProxies,
     authorizationHeader: auth.header,
     removeAuthHeader: auth.removeHeader,

@@ -15,11 +15,13 @@ import {
   readCircuitsOpened,
   readCostlyRefusals,
   readDropped,
+  readTallies,
+  type Tally,
 } from './gateway/observe.ts';
 import type { Bound } from './gateway/options.ts';
 import { readRoutes, ROUTE_COUNTER_BYTES, type RouteFigures } from './gateway/route-metrics.ts';
 import type { LogWriter } from './log-writer.ts';
-import type { OperatorError } from './errors.ts';
+import { describeError, OperatorError } from './errors.ts';
 import type { SharedList, Tables } from './revocation/revocation-list.ts';
 import type { DataPlaneThread, Report } from './threads/data-plane-thread.ts';
 import { newWaiting, settled } from './telemetry/line-batch.ts';
@@ -52,6 +54,8 @@ export interface DataPlanesOptions {
 /** The data-plane threads as the control thread uses them. */
 export class DataPlanes {
   readonly #options: DataPlanesOptions;
+  /** What threads are started with. */
+  #settings: DataPlaneSettings;
   readonly #supervisor: Supervisor;
   /** By place: a replacement goes on counting where the one before it stopped. */
   readonly #counters: readonly SharedArrayBuffer[];
@@ -65,6 +69,7 @@ export class DataPlanes {
   constructor(options: DataPlanesOptions) {
     const { threads, log } = options;
     this.#options = options;
+    this.#settings = options.settings;
     const places = Array.from({ length: threads });
     this.#counters = places.map(() => new SharedArrayBuffer(COUNTER_BYTES));
     this.#calls = places.map(() => new SharedArrayBuffer(CALL_COUNT_BYTES));
@@ -103,6 +108,30 @@ export class DataPlanes {
   /** Resolves when no thread reads the list from other tables any more; one that did not answer is gone by then. */
   async replaceTables(tables: Tables): Promise<void> {
     await this.#supervisor.askAll('replaceTables', { tables }, 'started');
+  }
+
+  /** What holds now. */
+  get settings(): DataPlaneSettings {
+    return this.#settings;
+  }
+
+  /**
+   * Has every thread serve with other settings: all of them, or none.
+   * @throws OperatorError why one of them cannot; everything is as before then
+   */
+  async reload(settings: DataPlaneSettings): Promise<void> {
+    const supervisor = this.#supervisor;
+    try {
+      await supervisor.askEach('prepare', { settings });
+    } catch (cause) {
+      await supervisor.askAll('discard', undefined, 'started');
+      if (cause instanceof OperatorError) throw cause;
+      const message = `a data-plane thread could not make itself ready: ${describeError(cause)}`;
+      throw new OperatorError('ERR_DATA_PLANE', message, { cause });
+    }
+    // No thread has started since the last one agreed: from now on they start with this.
+    this.#settings = settings;
+    await supervisor.askAll('commit', undefined, 'started');
   }
 
   /** Threads that died and were replaced. */
@@ -157,9 +186,14 @@ export class DataPlanes {
     return readCircuitsOpened(this.#counters);
   }
 
+  /** What was done against too many clients, in all threads that there have been. */
+  tallies(): Record<Tally, number> {
+    return readTallies(this.#counters);
+  }
+
   /** What happened on each route that was called, in all threads that there have been. */
   routes(): RouteFigures[] {
-    return readRoutes(this.#routes, this.#options.settings.routeKeys);
+    return readRoutes(this.#routes, this.#settings.routeKeys);
   }
 
   /** Requests that were let through although revocations may have been missed. */
@@ -173,7 +207,7 @@ export class DataPlanes {
   }
 
   #dataFor(place: number): DataPlaneData {
-    const { settings, list, keySets } = this.#options;
+    const { list, keySets } = this.#options;
     const flight = newFlight();
     this.#flights[place] = flight;
     const counters = this.#counters[place];
@@ -183,7 +217,7 @@ export class DataPlanes {
       throw new RangeError(`there is no place ${place}`);
     const calls = { place, memories: this.#calls };
     return {
-      settings,
+      settings: this.#settings,
       keySets: keySets(),
       list: list(),
       counters,

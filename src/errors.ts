@@ -265,6 +265,7 @@ export const OPERATOR_ERRORS = {
     'Write the address of the source of revocations as the documentation of its type says (docs/sources.md).',
   ERR_LISTEN:
     'Free the address, or set another host or port in [listenerConfig]; ports below 1024 need privileges.',
+  ERR_RELOAD: 'Undo the change that the message names, or restart the gateway to have it.',
   ERR_DATA_PLANE: 'Look in the log for what ended the threads; an extension may be at fault.',
   ERR_ENDPOINT_URL:
     'Write each endpoint as http://host[:port][/path] or https://..., without user, query or fragment.',

@@ -1,11 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { type AccessLines, openAccessLines } from './access-log.ts';
-import type { Artifact } from './artifact.ts';
 import { createAuthenticator, type TokenVerifier } from './auth/authenticate.ts';
 import type { IssuerOptions } from './auth/authenticator-options.ts';
 import { IssuerKeyError } from './auth/issuer-certificate.ts';
 import { IssuerKeySets, type IssuerKeySetsOptions } from './auth/issuer-key-sets.ts';
-import type { IssuerConfig, MgwConfig } from './config/config.ts';
+import type { MgwConfig } from './config/config.ts';
 import {
   consumerKeyClaims,
   dataPlaneSettings,
@@ -14,33 +14,33 @@ import {
   listenAddresses,
 } from './data-plane-settings.ts';
 import { DataPlanes } from './data-planes.ts';
-import { OperatorError } from './errors.ts';
+import type { OperatorError } from './errors.ts';
 import { type Bound, ListenError } from './gateway/options.ts';
+import { issuerKey, type Loaded, openMaterials } from './loaded.ts';
 import type { LogWriter } from './log-writer.ts';
 import { createHttpClient, type HttpClient, type HttpClientOptions } from './net/http-client.ts';
 import { openRevocations } from './open-revocations.ts';
 import type { ThreadsView } from './operations/status.ts';
 import { operatorCredentials, startOperator } from './operator.ts';
 import { type PlaceOf, withPlace } from './place.ts';
+import { Reloads } from './reload.ts';
 import type { Journal } from './revocation/journal/journal.ts';
 import type { StoredKeySet } from './revocation/journal/key-set-files.ts';
 import type { Revocations } from './revocation/revocations.ts';
 import { monotonicMs } from './revocation/shared-state.ts';
 import { runStartup } from './startup.ts';
 import { AddressClaim, CAN_SHARE_ADDRESSES } from './threads/address-claim.ts';
-import { openTrust, readPem, type Trust } from './trust.ts';
+import type { Trust } from './trust.ts';
 
 const LOG_KEY = 'APIGateway';
+/** Bytes that TLS session tickets are sealed with. */
+const TICKET_KEY_BYTES = 48;
 /** How long the listeners wait for real-time subscriptions to stand or fail, milliseconds. */
 const SUBSCRIBE_WAIT_MS = 3_000;
 
-export interface ServerOptions {
-  readonly config: MgwConfig;
-  /** Where its keys were written. */
-  readonly placeOf: PlaceOf;
-  readonly artifact: Artifact;
-  /** Where it was loaded from. */
-  readonly artifactFile: string;
+export interface ServerOptions extends Loaded {
+  /** Loads everything anew. */
+  readonly loadAgain: () => Promise<Loaded>;
   /** True: the addresses are shared with a gateway that has them, until that one ends. */
   readonly takeover: boolean;
   readonly log: LogWriter;
@@ -51,8 +51,11 @@ export interface Server {
   readonly bound: readonly Bound[];
   /** Resolves when the gateway cannot go on: it is to be closed, and the process to end with a failure. */
   readonly failed: Promise<OperatorError>;
-  /** Opens the file of the access log anew, after a rotation. */
-  reopenAccessLog(): Promise<void>;
+  /**
+   * Opens the file of the access log anew, after a rotation, and serves with what configuration, artifact and certificates are now. Never
+   * rejects: what is wrong is said in the log, and everything stays as it is.
+   */
+  reload(): Promise<void>;
   /** Drains and lets go of everything: resolves when nothing is left. */
   close(): Promise<void>;
 }
@@ -63,7 +66,7 @@ export interface Server {
  * @throws OperatorError when something cannot work as it is configured; nothing is left behind then
  */
 export async function startServer(options: ServerOptions): Promise<Server> {
-  const { config, placeOf, artifact, artifactFile, takeover, log } = options;
+  const { config, placeOf, artifact, takeover, log } = options;
   let dataPlanes: DataPlanes | undefined;
   // Ended in the opposite order of their making, also when the start fails half-way.
   const closers: (() => Promise<void>)[] = [];
@@ -71,18 +74,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     for (const end of closers.splice(0).reverse()) await end();
   };
   try {
-    refuseUnaskable(config, artifact);
-    sayWarnings(config, log);
-    const trust = await openTrust(config, placeOf);
-    for (const { level, message } of trust.notes) log[level](LOG_KEY, message);
+    const materials = await openMaterials(options, log);
+    const { trust } = materials;
     const accessLines = await openAccessLines(config, placeOf, log);
     closers.push(async () => accessLines?.close());
 
     // Before anything is taken from a gateway that runs: one that cannot start must not cost the other its state folder.
     const credentials = await operatorCredentials(options);
-    const trusted = await Promise.all(
-      config.auth.issuers.map((issuer, i) => issuerOptions(issuer, i, trust, placeOf)),
-    );
     const addresses = listenAddresses(config);
     const claim = await withListenKey(placeOf, () => AddressClaim.of(addresses, { takeover, log }));
     closers.push(() => Promise.resolve(claim.release()));
@@ -97,24 +95,20 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     );
     const { revocations, journal } = opened;
     const kept = new Map((await journal.loadKeySets()).map((set) => [set.issuer, set]));
-    const issuers = trusted.map((issuer) => keeping(issuer, kept.get(issuer.issuer), journal));
+    const issuers = materials.issuers.map((issuer) =>
+      keeping(issuer, kept.get(issuer.issuer), journal),
+    );
     const keySets = await startKeySets(options, http, issuers, (issuer, reading) =>
       dataPlanes?.takeKeySet(issuer, reading),
     );
     closers.push(() => keySets.close());
 
     const threads = threadsOf(config, log);
-    const settings = dataPlaneSettings(config, {
-      artifact,
-      artifactFile,
-      trust,
-      issuers,
-      threads,
-    });
+    const common = { threads, ticketKeys: randomBytes(TICKET_KEY_BYTES) };
     revocations.start();
     const planes = new DataPlanes({
       threads,
-      settings,
+      settings: dataPlaneSettings(config, { ...options, ...materials, ...common }),
       list: () => revocations.list.shared,
       keySets: () => keySets.readings,
       renewKeys: (issuer) => keySets.renew(issuer),
@@ -123,10 +117,18 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       log,
     });
     dataPlanes = planes;
+    const reloads = new Reloads({
+      first: { ...options, ...materials },
+      load: options.loadAgain,
+      planes,
+      common,
+      log,
+    });
     let draining = false;
     const drain = (): Promise<void> => {
       draining = true;
-      return planes.close(config.server.drainTimeoutMs);
+      reloads.close();
+      return planes.close(reloads.current.config.server.drainTimeoutMs);
     };
     closers.push(drain);
     planes.start();
@@ -141,6 +143,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       ...opened,
       verifier,
       threads: threadsView(planes, threads, accessLines),
+      reloads,
       startedAtMs: Date.now(),
       policy: config.revocation,
       sources: new Map(
@@ -159,7 +162,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     return {
       bound,
       failed: planes.hopeless,
-      reopenAccessLog: async () => accessLines?.reopen(),
+      reload: async () => {
+        await accessLines?.reopen();
+        await reloads.request();
+      },
       close,
     };
   } catch (error) {
@@ -181,38 +187,6 @@ async function withListenKey<T>(placeOf: PlaceOf, work: () => Promise<T>): Promi
     const key = `listenerConfig.${wrongHost ? 'host' : PORT_KEYS[error.address.kind]}`;
     return await withPlace<T>(placeOf, key, () => Promise.reject(error));
   }
-}
-
-/** A route that wants the key manager asked needs one that can be. */
-function refuseUnaskable({ keyManager }: MgwConfig, { apis }: Artifact): void {
-  if (keyManager.basic !== undefined) return;
-  for (const { file, routes } of apis)
-    for (const { method, template, whenStale } of routes)
-      if (whenStale === 'introspect')
-        throw new OperatorError(
-          'ERR_INTROSPECTION',
-          `${method} ${template} of ${file} has x-portcullis-when-stale: introspect, but there are no credentials for the key manager: enable [keymanager.security.basic]`,
-        );
-}
-
-/** What weakens the gateway is said at every start. */
-function sayWarnings(config: MgwConfig, log: LogWriter): void {
-  const { revocation, httpClients } = config;
-  if (revocation.sources.length === 0)
-    log.warn(
-      'TokenRevocation',
-      'No revocation source is enabled: revoked tokens are admitted until they expire. Configure [tokenRevocationConfig]',
-    );
-  if (revocation.whenUnknown === 'allow')
-    log.warn(
-      'TokenRevocation',
-      'tokenRevocationConfig.whenUnknown is "allow": until the revocation list was read, revoked tokens may be admitted',
-    );
-  if (httpClients.disableSslVerification)
-    log.warn(
-      LOG_KEY,
-      'httpClients.disableSslVerification is true: nobody whom this gateway calls is checked to be who they are',
-    );
 }
 
 /** Makes clients for the gateway's own calls, all with the same trust, and has them closed. */
@@ -297,6 +271,7 @@ function threadsView(
     degraded: () => planes.degraded(),
     costlyRefusals: () => planes.costlyRefusals(),
     circuitsOpened: () => planes.circuitsOpened(),
+    tallies: () => planes.tallies(),
     routes: () => planes.routes(),
     dropped() {
       const { accessLines: lines, spans } = planes.dropped();
@@ -349,33 +324,6 @@ function threadsOf({ server }: MgwConfig, log: LogWriter): number {
       `server.threads is ${server.threads}, but threads cannot share an address on ${process.platform}: one handles all requests`,
     );
   return 1;
-}
-
-/** The key of the configuration that says where an issuer's keys are. */
-function issuerKey(issuer: IssuerConfig | undefined, index: number): string {
-  const keys = { jwks: 'jwksURL', alias: 'certificateAlias', pem: 'certificatePath' } as const;
-  return `jwtTokenConfig.${index}.${keys[issuer?.keys.kind ?? 'pem']}`;
-}
-
-async function issuerOptions(
-  issuer: IssuerConfig,
-  index: number,
-  trust: Trust,
-  placeOf: PlaceOf,
-): Promise<IssuerOptions> {
-  const { keys, algorithms, ...rules } = issuer;
-  const common = { ...rules, ...(algorithms.length === 0 ? {} : { algorithms }) };
-  if (keys.kind === 'jwks') return { ...common, keys: { kind: 'jwks', url: keys.url } };
-  const pem = await withPlace(placeOf, issuerKey(issuer, index), async () => {
-    try {
-      return keys.kind === 'alias' ? trust.certificate(keys.alias) : await readPem(keys.path);
-    } catch (cause) {
-      if (!(cause instanceof OperatorError)) throw cause;
-      const message = `the key of issuer ${JSON.stringify(issuer.issuer)}: ${cause.message}`;
-      throw new OperatorError(cause.code, message, { cause });
-    }
-  });
-  return { ...common, keys: { kind: 'certificate', pem } };
 }
 
 /** WSO2's start lines, the runtime's without time and level, as what watches for them expects. */

@@ -16,6 +16,8 @@ export function securityFolder(home: string): string {
 /** What the listeners show, and whom the gateway's own calls and token checks trust. */
 export interface Trust {
   readonly listener: { readonly key: string; readonly cert: string };
+  /** What upstreams are shown that ask for a client certificate, where there is one. */
+  readonly client: { readonly key: string; readonly cert: string } | undefined;
   /** PEM certificates. */
   readonly ca: readonly string[];
   /** A certificate of the trust store, PEM. @throws OperatorError when there is no such alias */
@@ -26,7 +28,8 @@ export interface Trust {
 
 /**
  * Opens key store and trust store. Without a key store a certificate of the local authority is made once; without a trust store this
- * authority and Node's own roots are trusted. One that is configured holds alone.
+ * authority and Node's own roots are trusted. One that is configured holds alone. Upstreams are shown a certificate only where one is
+ * configured for them.
  * @throws OperatorError naming the file that cannot be used, and the place of its key
  */
 export async function openTrust(config: MgwConfig, placeOf: PlaceOf): Promise<Trust> {
@@ -56,11 +59,20 @@ export async function openTrust(config: MgwConfig, placeOf: PlaceOf): Promise<Tr
     warn(listener.warnings);
   }
 
+  const { keyStore: clientStore } = config.httpClients;
+  const client =
+    clientStore &&
+    (await withPlace(placeOf, 'httpClients.sslConfig.keyStorePath', () =>
+      loadKeyStore(clientStore.path, clientStore.password),
+    ));
+  if (client !== undefined) warn(client.warnings);
+
   if (trustStore === undefined) {
     const authority = await ensureLocalAuthority(folder);
     if (keyStore !== undefined) warn(authority.warnings);
     return {
       listener,
+      client,
       notes,
       ca: [authority.caPem, ...getCACertificates('default')],
       certificate: (alias) => {
@@ -77,6 +89,7 @@ export async function openTrust(config: MgwConfig, placeOf: PlaceOf): Promise<Tr
   warn(store.warnings);
   return {
     listener,
+    client,
     notes,
     ca: store.pem,
     certificate: (alias) => trustedCertificate(store, alias).toString(),

@@ -13,12 +13,14 @@ function gatewayOf(text: string) {
 function settingsOf(text: string) {
   return dataPlaneSettings(load(text).config, {
     artifact: { format: 1, portcullisVersion: '0', project: 'p', apis: [] },
-    artifactFile: 'p.mjs',
+    artifactSource: { file: '/p.mjs', text: '' },
+    ticketKeys: new Uint8Array(48),
     trust: {
       listener: { key: '', cert: '' },
       ca: [],
       certificate: () => '',
       notes: [],
+      client: { key: 'client key', cert: 'client cert' },
     },
     issuers: [],
     threads: 4,
@@ -70,4 +72,33 @@ test('the circuit breaker reaches the data plane', () => {
     gatewayOf('[httpClients.circuitBreaker]\nenable = false').upstream?.circuitBreaker,
     undefined,
   );
+});
+
+test("idle connections to an upstream, and the wait for one, are each thread's own", () => {
+  const { upstream } = gatewayOf('[httpClients.poolConfig]\nwaitTimeInMillis = 30000');
+  assert.deepEqual([upstream?.maxWaitMs, upstream?.maxIdle], [30_000, 100]);
+  const unbounded = gatewayOf('[httpClients.poolConfig]\nmaxIdleConnections = -1');
+  assert.equal(unbounded.upstream?.maxIdle, undefined);
+});
+
+test('each thread gets its share of the connections, and one at least', () => {
+  const { limits } = gatewayOf(
+    '[listenerConfig]\nmaxConnections = 10\nmaxConnectionsPerAddress = 3',
+  );
+  assert.equal(limits?.maxConnections, 2);
+  assert.equal(limits.maxConnectionsPerAddress, 1);
+  assert.equal(gatewayOf('').limits?.maxConnectionsPerAddress, 250);
+});
+
+test('load shedding reaches the data plane', () => {
+  assert.deepEqual(gatewayOf('').loadShedding, { heapPercent: 85 });
+  assert.equal(gatewayOf('[loadShedding]\nenable = false').loadShedding, undefined);
+});
+
+test('what upstreams are shown is shown to nobody else', () => {
+  const settings = settingsOf('');
+  const { cert, key } = settings.gateway.upstream ?? {};
+  assert.deepEqual({ cert, key }, { cert: 'client cert', key: 'client key' });
+  assert.equal(settings.http.cert, undefined);
+  assert.equal(settings.http.key, undefined);
 });

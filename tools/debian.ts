@@ -14,6 +14,8 @@ const PROGRAMS = {
   haproxy: '/usr/sbin/haproxy',
   'nginx-light': '/usr/sbin/nginx',
   wrk: '/usr/bin/wrk',
+  slowhttptest: '/usr/bin/slowhttptest',
+  'nghttp2-client': '/usr/bin/h2load',
 } as const;
 
 export type DebianPackage = keyof typeof PROGRAMS;

@@ -75,7 +75,7 @@ const STEPS: readonly Step[] = [
     name: 'unit',
     run: () =>
       tests(
-        'test/{*,{revocation,auth,config,openapi,project,http1,tls,net,admin,operations,telemetry,check}/**/*}.test.ts',
+        'test/{*,{revocation,auth,config,openapi,project,http1,tls,net,admin,operations,telemetry,check,bench}/**/*}.test.ts',
         2,
       ),
   },
@@ -98,6 +98,8 @@ const STEPS: readonly Step[] = [
         'curl',
         'strace',
         'faketime',
+        'slowhttptest',
+        'wrk',
       ]),
   },
   { name: 'adapters', run: () => tests('test/{sources,token-service,crash}/**/*.test.ts', 2) },

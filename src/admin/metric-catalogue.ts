@@ -128,6 +128,21 @@ export const METRICS = {
     help: 'Times that an upstream failed too often and was not asked any more for a while, in each thread by itself.',
     labels: [],
   },
+  portcullis_connections_evicted_total: {
+    type: 'counter',
+    help: 'Connections on which nothing was under way that were closed in favour of new ones, as there were too many.',
+    labels: [],
+  },
+  portcullis_connections_refused_total: {
+    type: 'counter',
+    help: 'New connections that were closed as there were too many and something was under way on all of them.',
+    labels: [],
+  },
+  portcullis_requests_shed_total: {
+    type: 'counter',
+    help: 'Requests that were answered 503 unread, as a thread was about to run out of memory or far behind.',
+    labels: [],
+  },
   portcullis_access_lines_dropped_total: {
     type: 'counter',
     help: 'Lines of the access log that were not written: the disk is full or slow, or whoever reads a pipe is.',
@@ -137,6 +152,11 @@ export const METRICS = {
     type: 'counter',
     help: 'Spans that were not handed over: the receiver refuses them, is too slow or cannot be reached.',
     labels: [],
+  },
+  portcullis_reloads_total: {
+    type: 'counter',
+    help: 'Reloads (SIGHUP), by outcome: done, or failed, where everything stayed as it was and the log says why.',
+    labels: ['outcome'],
   },
   portcullis_threads: {
     type: 'gauge',

@@ -2,7 +2,7 @@ import type { Log } from '../log.ts';
 import { GatewayFault } from '../errors.ts';
 import { systemClock } from '../revocation/clock.ts';
 import { digestOf } from '../revocation/token-key.ts';
-import type { AuthenticatorOptions, RevocationCheck } from './authenticator-options.ts';
+import type { AuthenticatorOptions, Degraded, RevocationCheck } from './authenticator-options.ts';
 import { bearerToken, requireOpaqueSyntax, requireTokenSyntax } from './bearer.ts';
 import type { Caller } from './caller.ts';
 import { FailedAttempts } from './failed-attempts.ts';
@@ -49,6 +49,8 @@ export interface TokenVerifier {
 export interface Presenter {
   /** The client's address. Asked for only when the token has to be verified. */
   readonly clientAddress: string;
+  /** Set to how the token was let through, if revocations may have been missed. */
+  degraded?: Degraded | undefined;
 }
 
 /** What the data plane asks of this room. */
@@ -60,7 +62,7 @@ export interface Authenticator {
    * @param authorization every value of the credential header, in order (more than one is refused)
    * @param route what the operation asks for
    * @param requestId message id for the DEBUG trace
-   * @param presenter who is held to the limit on failed verifications. Absent: nobody is
+   * @param presenter who is held to the limit on failed verifications, and told how it was let through. Absent: nobody is
    */
   authenticate(
     authorization: readonly string[],
@@ -90,6 +92,7 @@ interface Presented {
   readonly cached: boolean;
   readonly route: RouteRules;
   readonly requestId: string;
+  readonly presenter: Presenter | undefined;
 }
 
 class BearerAuthenticator implements Authenticator, TokenVerifier {
@@ -142,13 +145,13 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
     const cached = this.#cache.get(digest, this.#now());
     // An opaque token has no other spelling: there `=` is text like any other.
     if (cached !== undefined && (spelling === token || cached.caller.tokenType === 'jwt'))
-      return this.#admit(cached, { token, digest, cached: true, route, requestId });
+      return this.#admit(cached, { token, digest, cached: true, route, requestId, presenter });
     const client = presenter?.clientAddress;
     this.#requirePatience(client);
     try {
       const jws = this.#decode(token);
       const exact = jws === undefined && spelling !== token ? digestOf(token) : digest;
-      const request = { token, digest: exact, cached: false, route, requestId };
+      const request = { token, digest: exact, cached: false, route, requestId, presenter };
       const admitted = this.#finish(jws, request);
       if (!(admitted instanceof Promise)) return admitted;
       return admitted.catch((error: unknown) => {
@@ -259,7 +262,7 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
     if (scopes.length > 0 && !scopes.some((scope) => caller.scopes.has(scope)))
       throw insufficientScope(scopes);
     if (policy === 'introspect') return this.#askAgain(caller, request);
-    if (policy === 'allow') this.#letThrough('allowed', requestId);
+    if (policy === 'allow') this.#letThrough('allowed', request);
     return caller;
   }
 
@@ -274,7 +277,7 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
 
   /** Asks the key manager whether the token is still active (RFC 7662): it knows what sources would have told. */
   async #askAgain(caller: Caller, request: Presented): Promise<Caller> {
-    const { token, digest, cached, requestId } = request;
+    const { token, digest, cached } = request;
     const introspector = this.#introspector;
     if (introspector === undefined) throw revocationUnknown();
     // An opaque token that was not in the cache was asked about a moment ago.
@@ -286,12 +289,13 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
       if (this.#revocations.check(caller.identity) === 'revoked')
         throw invalidToken('the token is revoked');
     }
-    this.#letThrough('introspected', requestId);
+    this.#letThrough('introspected', request);
     return caller;
   }
 
-  #letThrough(how: 'allowed' | 'introspected', requestId: string): void {
+  #letThrough(how: Degraded, { requestId, presenter }: Presented): void {
     this.#degraded(how);
+    if (presenter !== undefined) presenter.degraded = how;
     this.#log.warn(LOG_KEY, `${how} while revocations may have been missed`, requestId);
   }
 }

@@ -36,6 +36,9 @@ export interface RevocationCheck {
   knowledge(): 'fresh' | 'stale' | 'never';
 }
 
+/** How a good token was let through although revocations may have been missed. */
+export type Degraded = 'allowed' | 'introspected';
+
 export interface AuthenticatorOptions {
   readonly issuers: readonly IssuerOptions[];
   /** Absent: opaque tokens are refused. */
@@ -49,7 +52,7 @@ export interface AuthenticatorOptions {
   /** What it gets while something may have been missed and its route says nothing else. `introspect` needs introspection. */
   readonly whenStale: 'deny' | 'introspect' | 'allow';
   /** Called for each request that is let through then. */
-  readonly onDegraded?: (how: 'allowed' | 'introspected') => void;
+  readonly onDegraded?: (how: Degraded) => void;
   readonly log: Log;
   /** Milliseconds by which an issuer's clock may differ from ours. */
   readonly clockSkewMs: number;

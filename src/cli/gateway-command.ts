@@ -1,8 +1,6 @@
-import { resolve } from 'node:path';
-import { loadArtifact } from '../artifact.ts';
 import { describeConfig } from '../config/describe.ts';
-import { loadConfig } from '../config/load.ts';
 import { describeError, OperatorError } from '../errors.ts';
+import { load } from '../loaded.ts';
 import { createLog } from '../log-writer.ts';
 import { type Server, startServer } from '../server.ts';
 import { VERSION } from '../version.ts';
@@ -14,7 +12,7 @@ const USAGE = `Use: gateway <artifact> [--takeover] [--section.key=value ...]
 
 Runs the file that \`micro-gw build\` made. The configuration is micro-gw.conf in $MGW_CONF_DIR, $MGW_HOME/conf or ./conf;
 any of its keys can be overridden, for instance --b7a.log.level=DEBUG.
-SIGHUP opens the file of the access log anew, after a rotation.
+SIGHUP reads configuration, artifact and certificates anew, and serves with them from then on; it also opens the file of the access log anew.
 With --takeover it shares the ports of a gateway that runs already, until that one ends: start the new one, wait for it, end the old one.
 `;
 
@@ -93,22 +91,21 @@ async function run(
   io: Io,
   ended: Promise<string>,
 ): Promise<number> {
-  const { config, notes, placeOf } = loadConfig({ argv: overrides, env: process.env, cwd: io.cwd });
-  const artifactFile = resolve(io.cwd, path);
-  const artifact = await loadArtifact(artifactFile);
+  const loadAgain = () => load({ argv: overrides, env: process.env, cwd: io.cwd }, path);
+  const loaded = await loadAgain();
+  const { config, notes } = loaded;
   const log = createLog({ ...config.log });
   let server: Server | undefined;
   let early = false;
   const onHangUp = (): void => {
     early = server === undefined;
-    // Never rejects: what is wrong is said in the log, and the file that was open stays.
-    void server?.reopenAccessLog();
+    void server?.reload();
   };
   process.on('SIGHUP', onHangUp);
   try {
     for (const { level, message } of notes) log[level]('Configuration', message);
     for (const line of describeConfig(config)) log.debug('Configuration', line);
-    server = await startServer({ config, placeOf, artifact, artifactFile, takeover, log });
+    server = await startServer({ ...loaded, loadAgain, takeover, log });
     if (early) onHangUp();
     const ending = await Promise.race([
       ended.then((signal) => ({ why: signal, code: 0 })),

@@ -52,6 +52,7 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
       headersTimeoutMs: listenerConfig.headersTimeout,
       requestTimeoutMs: listenerConfig.requestTimeout,
       keepAliveTimeoutMs: listenerConfig.keepAliveTimeout,
+      tlsVersions: listenerConfig.tlsVersions,
     },
     limits: {
       maxUriBytes: listenerConfig.maxUriLength,
@@ -60,9 +61,14 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
       maxBodyBytes: limit(listenerConfig.maxEntityBodySize),
       minDataRate: listenerConfig.minDataRate,
       maxPipelined: listenerConfig.maxPipelinedRequests,
+      maxConnections: listenerConfig.maxConnections,
+      maxConnectionsPerAddress: listenerConfig.maxConnectionsPerAddress,
     },
     edge: assembleEdgeRules(assembly),
     failedVerifications: assembleFailedVerifications(settings.failedVerifications),
+    loadShedding: settings.loadShedding.enable
+      ? { heapPercent: settings.loadShedding.heapPercent }
+      : undefined,
     server: {
       header: server.header === '' ? DEFAULT_SERVER_HEADER : server.header,
       headerRules: assembleHeaderRules(assembly),
@@ -96,12 +102,18 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
     },
     operator: assembleOperator(assembly, home),
     httpClients: {
+      keyStore: keyStore(
+        settings['httpClients.sslConfig'].keyStorePath,
+        settings['httpClients.sslConfig'].keyStorePassword,
+      ),
       verifyHostname: httpClients.verifyHostname,
       disableSslVerification: httpClients.disableSslVerification,
       connectTimeoutMs: settings['httpClients.timeouts'].connect,
       headersTimeoutMs: settings['httpClients.timeouts'].responseHeaders,
       bodyIdleTimeoutMs: settings['httpClients.timeouts'].idleBody,
       maxConnections: limit(settings['httpClients.poolConfig'].maxActiveConnections),
+      maxWaitMs: settings['httpClients.poolConfig'].waitTimeInMillis,
+      maxIdleConnections: limit(settings['httpClients.poolConfig'].maxIdleConnections),
       circuitBreaker: assembleCircuitBreaker(settings['httpClients.circuitBreaker']),
       maxResponseHeaderBytes: settings['httpClients.responseLimits'].maxHeaderSize,
     },

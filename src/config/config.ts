@@ -1,4 +1,6 @@
 import type { LogLevel } from '../log.ts';
+import type { Values } from './field.ts';
+import type { EDGE_SCHEMA } from './schema-edge.ts';
 
 /**
  * The configuration as the rest of the gateway reads it: checked, complete and frozen. Every duration is milliseconds and every size is
@@ -12,6 +14,8 @@ export interface MgwConfig {
   readonly edge: EdgeConfig;
   /** Absent: there is no limit on failed verifications. */
   readonly failedVerifications: FailedVerificationsConfig | undefined;
+  /** Absent: no request is refused for want of memory or time. */
+  readonly loadShedding: LoadSheddingConfig | undefined;
   readonly server: ServerConfig;
   readonly auth: AuthConfig;
   readonly tokenCache: TokenCacheConfig;
@@ -54,6 +58,8 @@ export interface ListenersConfig {
   readonly requestTimeoutMs: number;
   /** How long a kept-alive connection may stay without a request. */
   readonly keepAliveTimeoutMs: number;
+  /** Versions of TLS that clients may speak: `1.2`, `1.3`. */
+  readonly tlsVersions: readonly string[];
 }
 
 export interface RequestLimits {
@@ -69,29 +75,24 @@ export interface RequestLimits {
   readonly minDataRate: number;
   /** Requests of one HTTP/1.1 connection that may wait for their turn. */
   readonly maxPipelined: number;
+  /** Of all listeners and threads together; so is the one below. */
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
 }
 
-/** `[edgeRules]`; docs/edge-rules.md says what each means. The first value is the default, and closed. */
-export interface EdgeConfig {
-  readonly dotSegments: 'refuse' | 'normalise';
-  readonly emptySegments: 'refuse' | 'merge';
-  readonly encodedSlash: 'refuse' | 'keep';
-  readonly pathParameters: 'both' | 'refuse' | 'keep';
-  readonly underscoreNames: 'drop' | 'refuse' | 'pass';
-  readonly absoluteForm: 'sameHost' | 'refuse';
-  readonly methodOverride: 'remove' | 'pass';
-  readonly trace: 'refuse' | 'serve';
-  readonly duplicateCredentials: 'refuse' | 'first';
-  readonly forwardedFields: 'trusted' | 'pass';
-  readonly nominatedFields: 'remove' | 'keep';
-  readonly requestBodyOnGet: 'forward' | 'refuse';
-  readonly upgrade: 'websocket' | 'none';
-}
+/** `[edgeRules]`, as its schema says; docs/edge-rules.md says what each means. */
+export type EdgeConfig = Values<(typeof EDGE_SCHEMA)['edgeRules']['keys']>;
 
 /** `[failedVerifications]`: bad tokens of one address, for all threads together. */
 export interface FailedVerificationsConfig {
   readonly perSecond: number;
   readonly burst: number;
+}
+
+/** `[loadShedding]`. */
+export interface LoadSheddingConfig {
+  /** Of a thread's heap. */
+  readonly heapPercent: number;
 }
 
 export interface ServerConfig {
@@ -314,6 +315,8 @@ export type SourceConfig =
 
 /** Outgoing connections: to upstreams, and the gateway's own calls. */
 export interface HttpClientsConfig {
+  /** What upstreams are shown that ask for a client certificate. */
+  readonly keyStore: StoreConfig | undefined;
   readonly verifyHostname: boolean;
   /** True switches certificate checks off everywhere: warn at every start. */
   readonly disableSslVerification: boolean;
@@ -325,6 +328,10 @@ export interface HttpClientsConfig {
   readonly bodyIdleTimeoutMs: number;
   /** Calls to one upstream at one time. Absent: the data plane's own bound. */
   readonly maxConnections: number | undefined;
+  /** How long a call beyond them may wait; 0: not at all. */
+  readonly maxWaitMs: number;
+  /** Idle connections to one upstream that a data-plane thread keeps. Absent: all. */
+  readonly maxIdleConnections: number | undefined;
   /** Absent: an upstream is asked whatever came of the last calls. */
   readonly circuitBreaker: CircuitBreakerConfig | undefined;
   /** Bytes of an upstream's answer head. */

@@ -26,6 +26,23 @@ export const PROTECTION_SCHEMA = {
       },
     },
   },
+  loadShedding: {
+    doc: 'Requests that come while a thread is about to run out of memory, or is far behind, are answered 503 unread. docs/protection.md. Not a WSO2 table.',
+    keys: {
+      enable: {
+        kind: 'flag',
+        default: true,
+        doc: '`false` takes every request, whatever becomes of the thread.',
+      },
+      heapPercent: {
+        kind: 'integer',
+        default: 85,
+        min: 20,
+        max: 99,
+        doc: 'So much of its heap a thread may use; ten less, and requests are served again.',
+      },
+    },
+  },
   'httpClients.circuitBreaker': {
     doc: 'Upstreams that cannot be reached or do not answer: their requests are answered 503 at once, until one that is let through is answered. docs/protection.md. Not a WSO2 table.',
     keys: {

@@ -116,6 +116,20 @@ export const TRAFFIC_SCHEMA = {
         max: '1d',
         doc: 'How long a client may take to send a whole request, body included. Not a WSO2 key.',
       },
+      maxConnections: {
+        kind: 'integer',
+        default: 10_000,
+        min: 1,
+        max: 1_000_000,
+        doc: 'Most connections of clients, of all listeners and threads together; shared out among the threads (`server.threads`), each with 1 at least. One too many takes the place of the one that has been silent for longest. Less, when the process may not have so many descriptors. docs/protection.md. Not a WSO2 key.',
+      },
+      maxConnectionsPerAddress: {
+        kind: 'integer',
+        default: 1_000,
+        min: 1,
+        max: 1_000_000,
+        doc: 'Most of them from one address, or from one /64 of IPv6; shared out likewise. Addresses of `server.trustedProxies` have no such bound. Not a WSO2 key.',
+      },
       minDataRate: {
         kind: 'size',
         default: '240 B',
@@ -130,6 +144,12 @@ export const TRAFFIC_SCHEMA = {
         min: '100ms',
         max: '1d',
         doc: 'How long a kept connection may stay without a request. Not a WSO2 key.',
+      },
+      tlsVersions: {
+        kind: 'list',
+        of: ['1.2', '1.3'],
+        default: ['1.2', '1.3'],
+        doc: 'Versions of TLS that clients may speak. Older ones are never offered. Not a WSO2 key.',
       },
     },
   },
@@ -260,6 +280,24 @@ export const TRAFFIC_SCHEMA = {
       },
     },
   },
+  'httpClients.sslConfig': {
+    doc: 'What the gateway shows to upstreams that ask for a client certificate (mutual TLS).',
+    keys: {
+      keyStorePath: {
+        kind: 'path',
+        example: '"${mgw-runtime.home}/conf/client.p12"',
+        absent: "none is shown; WSO2 took the listeners' own",
+        doc: 'Private key and certificate chain. PKCS12, JKS or PEM; the first key counts.',
+      },
+      keyStorePassword: {
+        kind: 'text',
+        default: 'ballerina',
+        mayBeEmpty: true,
+        secret: true,
+        doc: "Password of the key store; WSO2's own default. A PEM file takes no notice of it.",
+      },
+    },
+  },
   'httpClients.poolConfig': {
     doc: 'Connections to one upstream.',
     keys: {
@@ -269,7 +307,22 @@ export const TRAFFIC_SCHEMA = {
         minusOne: "the gateway's own bound, 1000",
         min: 1,
         max: 1_000_000,
-        doc: 'Calls to one upstream at one time; more are answered 503.',
+        doc: 'Calls to one upstream at one time; more wait for their turn, or are answered 503.',
+      },
+      waitTimeInMillis: {
+        kind: 'integer',
+        default: 0,
+        min: 0,
+        max: 60_000,
+        doc: 'Milliseconds that a call waits when there are so many; 1000 calls to one upstream wait in each data-plane thread at most. 0: none does.',
+      },
+      maxIdleConnections: {
+        kind: 'integer',
+        default: 100,
+        minusOne: 'all that there are',
+        min: 0,
+        max: 1_000_000,
+        doc: 'Idle connections to one upstream that each data-plane thread keeps, none for more than 4 seconds. Of the own engine; `httpEngine = "node"` keeps all.',
       },
     },
   },

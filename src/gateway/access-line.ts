@@ -21,7 +21,7 @@ const MAX_NAME = 256;
 /** A path segment that is longer than a UUID may be a token. */
 const LONGEST_SEGMENT = 36;
 
-/** What goes as it should. Everything else is written whatever the sample is. */
+/** What goes as it should, unless its token was let through in doubt. Everything else is written whatever the sample is. */
 const SAMPLED: ReadonlySet<Outcome> = new Set(['forwarded', 'answered', 'filtered', 'aborted']);
 
 const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS);
@@ -57,8 +57,9 @@ export class AccessLines {
    * @returns false: its line was dropped
    */
   finished(request: Finished, tookMs: number): boolean {
-    const { id, outcome, connection, head } = request;
-    if (this.#sample > 1 && SAMPLED.has(outcome) && numberOf(id) % this.#sample !== 0) return true;
+    const { id, outcome, connection, head, degraded } = request;
+    const sampled = SAMPLED.has(outcome) && degraded === undefined;
+    if (this.#sample > 1 && sampled && numberOf(id) % this.#sample !== 0) return true;
     const client = this.#proxies.clientAddress(connection.peer, head?.forwardedFor);
     return this.#write(this.#lineOf(request, client, Date.now() - tookMs, tookMs));
   }
@@ -86,6 +87,7 @@ function nobody(outcome: FaultName, status: number, id: string): Line {
     upstreamMs: -1,
     operation: undefined,
     caller: undefined,
+    degraded: undefined,
   };
 }
 
@@ -103,7 +105,7 @@ function numberOf(id: string): number {
 }
 
 function jsonLine(request: Line, client: string, startedMs: number, tookMs: number): string {
-  const { id, method, version, status, outcome, operation, caller, upstreamMs } = request;
+  const { id, method, version, status, outcome, operation, caller, upstreamMs, degraded } = request;
   let line =
     `{"time":"${isoTime(startedMs)}","id":"${id}","client":"${escapeJson(client, MAX_NAME)}"` +
     `,"method":"${methodOf(method)}","path":"${escapeJson(pathOf(request.target), MAX_PATH)}"`;
@@ -116,6 +118,7 @@ function jsonLine(request: Line, client: string, startedMs: number, tookMs: numb
     if (issuer !== undefined) line += `,"issuer":"${escapeJson(issuer, MAX_NAME)}"`;
     if (clientId !== undefined) line += `,"clientId":"${escapeJson(clientId, MAX_NAME)}"`;
   }
+  if (degraded !== undefined) line += `,"degraded":"${degraded}"`;
   return `${line}}\n`;
 }
 

@@ -24,7 +24,8 @@ export function answerBuiltIn(exchange: Exchange, path: RequestPath): boolean {
 
 /** Without detail: what is missing is in the log. */
 function readiness(exchange: Exchange): true {
-  return exchange.plane.ready() && !exchange.plane.draining
+  const { plane } = exchange;
+  return plane.ready() && !plane.draining && !plane.shedding
     ? status(exchange, 200, '{"status":"ready"}')
     : status(exchange, 503, '{"status":"not ready"}');
 }

@@ -9,6 +9,25 @@ export interface SharedCalls {
   /** Which of them this thread writes. */
   readonly place: number;
   readonly memories: readonly SharedArrayBuffer[];
+  /** The place of an origin's count: the same in every thread, for as long as the process lives. -1: it has none. */
+  readonly indexOf: (origin: string) => number;
+}
+
+/**
+ * The origins of these base URLs, in the order of their places. New ones are appended, and old ones stay, as their calls may go on over a
+ * change of configuration.
+ * @param known what this function gave before
+ */
+export function callOrigins(
+  urls: Iterable<string>,
+  known: readonly string[] = [],
+): readonly string[] {
+  const origins = new Set(known);
+  for (const url of urls) {
+    const origin = URL.parse(url)?.origin;
+    if (origin !== undefined && origins.size < MAX_ORIGINS) origins.add(origin);
+  }
+  return [...origins];
 }
 
 /** Whoever counted here is gone, and its calls with it. */
@@ -25,9 +44,9 @@ export class CallCount {
   readonly #own: Int32Array;
   readonly #others: readonly Int32Array[];
 
-  /** @param index of the origin: the same in every thread, as all are configured alike */
-  constructor(index: number, shared?: SharedCalls) {
-    const { place = 0, memories = [] } = index < MAX_ORIGINS ? (shared ?? {}) : {};
+  constructor(origin: string, shared?: SharedCalls) {
+    const index = shared?.indexOf(origin) ?? -1;
+    const { place = 0, memories = [] } = index === -1 ? {} : (shared ?? {});
     const own = memories[place];
     this.#index = own === undefined ? 0 : index;
     this.#own = own === undefined ? new Int32Array(1) : new Int32Array(own);

@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import type { BodySource } from '../http1/body.ts';
 import type { Connection } from './connection.ts';
-import type { Bound, Listening, ListenerTls } from './options.ts';
+import type { DataPlane } from './data-plane.ts';
+import type { Bound, Listening, ListenerTls, Timeouts } from './options.ts';
 
 /** One request and the way back to who sent it, whatever engine and version of HTTP brought it. */
 export interface ClientSide {
@@ -86,6 +87,8 @@ export interface EngineListener {
   connections(): Iterable<Connection>;
   /** New handshakes get this certificate; connections that are open stay. Not for a plain listener. */
   setCertificate(tls: ListenerTls): void;
+  /** Requests that begin from now on get this. Bounds of heads hold for new connections, deadlines for all. */
+  setPlane(plane: DataPlane, timeouts: Timeouts): void;
   /**
    * Looks for what is past its deadline.
    * @param nowMs milliseconds of a clock that is never set back

@@ -10,10 +10,13 @@ const LINGER_MS = 500;
 export class Connection {
   readonly peer: string;
   /** A trusted proxy: its forwarding fields are believed. */
-  readonly trusted: boolean;
-  protected readonly plane: DataPlane;
+  trusted: boolean;
+  /** What the newest request is served with. */
+  protected plane: DataPlane;
   /** The exchange that began last; over HTTP/2 the others hang on it. A list in place costs a request nothing that could be measured. */
   #newest: Exchange | undefined;
+  /** Since when nothing is under way, milliseconds of `performance.now()`. */
+  #emptySinceMs = 0;
 
   /** @param peer the other side's address, without notation of IPv6 for one of IPv4 */
   constructor(peer: string, plane: DataPlane) {
@@ -37,6 +40,11 @@ export class Connection {
     return this.#newest?.tunnel;
   }
 
+  /** As {@link Guest.silentMs}. */
+  get silentMs(): number | undefined {
+    return this.#newest === undefined ? performance.now() - this.#emptySinceMs : undefined;
+  }
+
   /** Every exchange that is under way. */
   *exchanges(): Generator<Exchange> {
     for (let at = this.#newest; at !== undefined;) {
@@ -48,6 +56,11 @@ export class Connection {
 
   /** An exchange begins. */
   join(exchange: Exchange): void {
+    const { plane } = exchange;
+    if (plane !== this.plane) {
+      this.plane = plane;
+      this.trusted = plane.trustedProxies.trusts(this.peer);
+    }
     exchange.older = this.#newest;
     if (this.#newest !== undefined) this.#newest.newer = exchange;
     this.#newest = exchange;
@@ -61,6 +74,12 @@ export class Connection {
     else this.#newest = older;
     exchange.older = undefined;
     exchange.newer = undefined;
+    if (this.#newest === undefined) this.emptied();
+  }
+
+  /** Nothing is under way any more. */
+  protected emptied(): void {
+    this.#emptySinceMs = performance.now();
   }
 }
 

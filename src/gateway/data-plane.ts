@@ -10,13 +10,15 @@ import type { Limits } from './options.ts';
 import type { Tracer } from './trace-context.ts';
 import type { Endpoints } from './upstream.ts';
 
-/** What every request of one gateway shares. `routes` is replaced whole; nothing else changes but `draining` and `closing`. */
+/** What every request of one generation shares. Nothing of it changes but `draining`, `closing` and `shedding`. */
 export interface DataPlane {
-  routes: Routes;
+  readonly routes: Routes;
   /** The gateway is about to close: not ready any more, and every response is the last of its connection. */
-  draining: boolean;
+  readonly draining: boolean;
   /** Connections are closed as soon as nothing is under way on them. */
-  closing: boolean;
+  readonly closing: boolean;
+  /** There is too much to do: requests are refused unread. */
+  readonly shedding: boolean;
   readonly authenticator: Authenticator;
   readonly ready: () => boolean;
   readonly filter: ExtensionFilter | undefined;

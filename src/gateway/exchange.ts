@@ -3,6 +3,7 @@ import type { Caller } from '../auth/caller.ts';
 import { GatewayFault } from '../errors.ts';
 import { GrammarError } from '../http1/refusal.ts';
 import type { Log } from '../log.ts';
+import { methodOf, pathOf } from './access-line.ts';
 import type { ClientListener, ClientSide } from './client-side.ts';
 import type { Connection } from './connection.ts';
 import type { DataPlane } from './data-plane.ts';
@@ -10,7 +11,7 @@ import { filterHead } from './filter.ts';
 import type { Finished, FinishedOperation } from './finished.ts';
 import type { Handshake } from './handshake.ts';
 import type { RequestHead } from './headers.ts';
-import type { Outcome } from './observe.ts';
+import type { Degraded, Outcome } from './observe.ts';
 import type { ListenerOptions } from './options.ts';
 import { grammarFault } from './refusal-answer.ts';
 import { reject } from './reject.ts';
@@ -68,6 +69,8 @@ export class Exchange implements ClientListener, Finished {
   unfiltered = false;
   /** Who was let in; their open streams end when their token is revoked. */
   caller: Caller | undefined;
+  /** How their token was let through, where revocations may have been missed. */
+  degraded: Degraded | undefined;
   /** What the client asked for, when it would switch to WebSocket. */
   handshake: Handshake | undefined;
   /** The WebSocket that this request has become. */
@@ -127,11 +130,9 @@ export class Exchange implements ClientListener, Finished {
     return this.http2 && this.client.body !== undefined;
   }
 
-  /** For the log: method and path without the query, and without segments that are longer than a UUID and so may be a token. */
+  /** For the log: method and path as the access log has them, so that no query, password or token is in it. */
   describe(): string {
-    const query = this.target.indexOf('?');
-    const path = (query === -1 ? this.target : this.target.slice(0, query)).slice(0, 512);
-    return `${this.method} ${path.replaceAll(/[^/]{37,}/g, '...')}`;
+    return `${methodOf(this.method)} ${pathOf(this.target)}`;
   }
 
   /**
@@ -206,14 +207,15 @@ export class Exchange implements ClientListener, Finished {
     this.client.flush();
   }
 
-  end(body?: Uint8Array | string): void {
+  /** @param trailers names and values, alternating; only over HTTP/2, and where the client takes them */
+  end(body?: Uint8Array | string, trailers?: readonly string[]): void {
     if (this.#ended || this.#closed) return;
     this.#ended = true;
     if (body === undefined || body.length === 0 || this.#bodiless) {
-      this.client.end();
+      this.client.end(undefined, trailers);
     } else {
       this.bytesOut += typeof body === 'string' ? Buffer.byteLength(body) : body.length;
-      this.client.end(body);
+      this.client.end(body, trailers);
     }
   }
 

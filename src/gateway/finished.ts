@@ -1,5 +1,5 @@
 import type { Caller } from '../auth/caller.ts';
-import type { Outcome } from './observe.ts';
+import type { Degraded, Outcome } from './observe.ts';
 import type { Trace } from './trace-context.ts';
 
 /** What is known of a request when it is over: all that is counted and written of it. An exchange is one, so nothing is made for it. */
@@ -26,6 +26,8 @@ export interface Finished {
   /** The operation that it was for, once that is known. */
   readonly operation: FinishedOperation | undefined;
   readonly caller: Pick<Caller, 'issuer' | 'clientId'> | undefined;
+  /** How its token was let through, where revocations may have been missed. */
+  readonly degraded: Degraded | undefined;
   readonly connection: { readonly peer: string };
   readonly head:
     | { readonly forwardedFor: string | undefined; readonly fields: readonly string[] }

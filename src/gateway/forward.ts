@@ -5,7 +5,7 @@ import { upstreamHeaders } from './headers.ts';
 import { offsetBelow } from './path.ts';
 import type { Operation } from './routes.ts';
 import { UpstreamCall } from './upstream-call.ts';
-import type { Endpoint } from './upstream.ts';
+import type { Endpoint, Upstream } from './upstream.ts';
 
 /** A request as it is about to go upstream. */
 export interface Outgoing {
@@ -61,29 +61,55 @@ export function outgoing(
 }
 
 /**
- * Sends a request upstream and streams both bodies. At most `maxActive` calls go to one origin at a time.
- * @throws GatewayFault `serviceUnavailable`
+ * Sends a request upstream and streams both bodies. At most `maxActive` calls go to one origin at a time: this one may have to wait.
+ * @throws GatewayFault `serviceUnavailable`; `badRequest` for a WebSocket where the upstream speaks HTTP/2 (RFC 8441 is not spoken)
  */
-export function forward(
+export function forward(exchange: Exchange, outgoing: Outgoing, onFailure: OnFailure): void {
+  const { upstream } = outgoing.endpoint;
+  if (upstream.http2 && exchange.handshake !== undefined) {
+    throw new GatewayFault('badRequest', 'a WebSocket to an upstream that is called over HTTP/2');
+  }
+  requireHealth(upstream);
+  if (upstream.queue.hasRoom) {
+    call(exchange, outgoing, onFailure);
+    return;
+  }
+  const waits = upstream.queue.wait(
+    exchange,
+    () => {
+      try {
+        requireHealth(upstream); // it may have failed meanwhile
+        call(exchange, outgoing, onFailure);
+      } catch (error) {
+        onFailure(exchange, error);
+      }
+    },
+    () => onFailure(exchange, busy(upstream)),
+  );
+  if (!waits) throw busy(upstream);
+}
+
+function requireHealth({ health, origin }: Upstream): void {
+  const nowMs = performance.now();
+  if (health === undefined || health.allows(nowMs)) return;
+  throw new GatewayFault('serviceUnavailable', `${origin} failed too often`, {
+    retryAfterSeconds: Math.max(1, Math.ceil(health.waitMs(nowMs) / 1_000)),
+  });
+}
+
+function busy({ origin, calls }: Upstream): GatewayFault {
+  return new GatewayFault('serviceUnavailable', `${origin} has ${calls.all} calls`, {
+    retryAfterSeconds: 1,
+  });
+}
+
+function call(
   exchange: Exchange,
   { endpoint, path, headers }: Outgoing,
   onFailure: OnFailure,
 ): void {
   const { upstream } = endpoint;
   const { head, method } = exchange;
-  const calls = upstream.calls.all;
-  if (calls >= upstream.maxActive) {
-    throw new GatewayFault('serviceUnavailable', `${upstream.origin} has ${calls} calls`, {
-      retryAfterSeconds: 1,
-    });
-  }
-  const { health } = upstream;
-  const nowMs = performance.now();
-  if (health !== undefined && !health.allows(nowMs)) {
-    throw new GatewayFault('serviceUnavailable', `${upstream.origin} failed too often`, {
-      retryAfterSeconds: Math.max(1, Math.ceil(health.waitMs(nowMs) / 1_000)),
-    });
-  }
   // A body where none is usual: some parsers leave it on the connection, so this one is not used again.
   if (head?.hasBody === true && (method === 'GET' || method === 'HEAD')) exchange.closeAfter = true;
   const fields = exchange.plane.tracer?.pass(exchange, headers, upstream.origin) ?? headers;

@@ -1,31 +1,28 @@
 import { setImmediate as turn, setTimeout as pause } from 'node:timers/promises';
-import type { Api } from '../openapi/route.ts';
+import { createSecureContext } from 'node:tls';
+import { OperatorError } from '../errors.ts';
+import { Admission } from './admission.ts';
 import type { EngineListener } from './client-side.ts';
-import { AccessLines } from './access-line.ts';
-import { TrustedProxies } from './client-address.ts';
-import type { DataPlane } from './data-plane.ts';
-import { type EdgeRules, edgeRules } from './edge-rules.ts';
-import { headerPolicy } from './headers.ts';
-import { HeldBack } from './held-back.ts';
+import { errorText } from './error-text.ts';
+import { Generation, type Life, type UpstreamsWish } from './generation.ts';
 import { createListener } from './listener.ts';
 import { LiveWatch } from './live-watch.ts';
-import { type GatewayCounters, Observer } from './observe.ts';
-import {
-  type Bound,
-  DEFAULT_LIMITS,
-  DEFAULT_TIMEOUTS,
-  type Gateway,
-  type GatewayOptions,
-  type Listening,
-  type Timeouts,
-  type UpstreamOptions,
+import { COUNTER_BYTES, type GatewayCounters, readCounters } from './observe.ts';
+import type {
+  Bound,
+  Gateway,
+  GatewayOptions,
+  Listening,
+  ListenerTls,
+  PreparedChange,
+  Timeouts,
+  UpstreamOptions,
 } from './options.ts';
-import { placesOf, RouteMetrics } from './route-metrics.ts';
-import { Tracer } from './trace-context.ts';
-import { compileRoutes, type Routes } from './routes.ts';
-import { errorText } from './error-text.ts';
+import { SharedPart } from './shared-part.ts';
+import { Shedding } from './shedding.ts';
 import { Sweep, tickFor } from './sweep.ts';
-import { type Upstream, Upstreams } from './upstream.ts';
+import { tlsContext } from './tls-server.ts';
+import { Upstreams } from './upstream.ts';
 
 /**
  * Milliseconds that the gateway, once it is told to close, still accepts connections, and then again that it waits for requests on those
@@ -42,60 +39,42 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 class DataPlaneGateway implements Gateway {
-  readonly #upstreams: Upstreams;
-  readonly #keyManager: readonly Upstream[];
-  readonly #plane: DataPlane;
-  readonly #edge: EdgeRules;
-  readonly #placeOf: (key: string) => number;
+  readonly #options: GatewayOptions;
+  /** Where all generations count. */
+  readonly #memory: SharedArrayBuffer;
+  readonly #life: Life = { draining: false, closing: false, shedding: false };
+  readonly #upstreams: SharedPart<UpstreamsWish, Upstreams>;
+  /** What new requests are served with. */
+  #generation: Generation;
+  /** Those before it that still have requests. */
+  readonly #older = new Set<Generation>();
   readonly #listeners: readonly EngineListener[];
   readonly #watch: LiveWatch | undefined;
   readonly #sweep: Sweep;
 
   constructor(options: GatewayOptions) {
-    const { engine = 'own' } = options;
-    const upstreams = new Upstreams(engine, options.upstream ?? {}, options.log);
-    this.#upstreams = upstreams;
-    this.#edge = edgeRules(options.edge);
-    this.#placeOf = placesOf(options.routeCounters?.keys ?? []);
-    const keyManager =
-      options.keyManager &&
-      upstreams.endpoints([`${options.keyManager.serverUrl}/${options.keyManager.tokenContext}`]);
-    this.#keyManager = keyManager?.upstreams ?? [];
-    const trustedProxies = new TrustedProxies(options.trustedProxies ?? []);
-    const tracer = options.tracing && new Tracer(options.tracing, trustedProxies);
-    const timeouts = { ...DEFAULT_TIMEOUTS, ...options.timeouts };
-    this.#plane = {
-      routes: this.#compile(options.apis),
-      draining: false,
-      closing: false,
-      authenticator: options.authenticator,
-      ready: options.ready,
-      filter: options.filter,
-      keyManager,
-      policy: headerPolicy(options),
-      limits: { ...DEFAULT_LIMITS, ...options.limits },
-      trustedProxies,
-      idleBodyTimeoutMs: options.upstream?.idleBodyTimeoutMs ?? 60_000,
-      webSocketIdleMs: timeouts.webSocketIdleMs,
-      realm: options.realm ?? 'Portcullis',
-      keepAlive: options.keepAlive ?? true,
-      observer: new Observer(options.counters, {
-        accessLog: options.accessLog && new AccessLines(options.accessLog, trustedProxies),
-        routes: options.routeCounters && new RouteMetrics(options.routeCounters.memory),
-        tracer,
-      }),
-      tracer,
-      heldBack: new HeldBack(),
-      log: options.log,
-    };
+    const { engine = 'own', log, counters = new SharedArrayBuffer(COUNTER_BYTES) } = options;
+    this.#options = options;
+    this.#memory = counters;
+    this.#upstreams = new SharedPart(
+      (wish) => new Upstreams(wish.engine, wish.options, log),
+      (upstreams) => upstreams.destroy(),
+    );
+    const generation = this.#make(options);
+    this.#generation = generation;
+    generation.begin();
+    const { plane, timeouts } = generation;
+    const admission = new Admission(() => this.#generation.plane);
     this.#listeners = options.listeners.map((listener) =>
-      createListener(engine, listener, this.#plane, timeouts),
+      createListener(engine, listener, plane, timeouts, admission),
     );
     this.#sweep = new Sweep(tickFor(deadlines(timeouts, options.upstream)), (error) => {
-      options.log.error('Gateway', `a deadline was not looked at: ${errorText(error)}`);
+      log.error('Gateway', `a deadline was not looked at: ${errorText(error)}`);
     });
     for (const listener of this.#listeners) this.#sweep.add(listener);
-    this.#sweep.add(upstreams);
+    this.#sweep.add(admission);
+    this.#sweep.add(new Shedding(this.#life, () => this.#generation.options.loadShedding, log));
+    this.#sweep.add({ sweep: (nowMs) => this.#look(nowMs) });
     const { revoked, revocationChanges, streamGraceMs = 0 } = options;
     this.#watch =
       revoked &&
@@ -116,16 +95,24 @@ class DataPlaneGateway implements Gateway {
     throw failed.reason;
   }
 
-  setRoutes(apis: readonly Api[]): void {
-    this.#plane.routes = this.#compile(apis);
+  prepare(options: GatewayOptions): PreparedChange {
+    for (const listener of options.listeners) if (listener.kind !== 'http') check(listener.tls);
+    const next = this.#make(options);
+    return {
+      commit: () => this.#commit(next),
+      discard: async () => {
+        await next.end();
+        this.#generation.begin(); // origins that only the other one has named are not kept
+      },
+    };
   }
 
   counters(): GatewayCounters {
-    return this.#plane.observer.counters();
+    return readCounters([this.#memory]);
   }
 
   async close(graceMs: number): Promise<void> {
-    this.#plane.draining = true;
+    this.#life.draining = true;
     const listeners = this.#listeners;
     const over = new AbortController();
     const timer = setTimeout(() => {
@@ -142,7 +129,7 @@ class DataPlaneGateway implements Gateway {
       const { signal } = over;
       await Promise.race([closed, pause(lingerMs, undefined, { signal }).catch(() => undefined)]);
     }
-    this.#plane.closing = true;
+    this.#life.closing = true;
     for (const listener of listeners) listener.closeIdle();
     await closed;
     over.abort();
@@ -150,22 +137,55 @@ class DataPlaneGateway implements Gateway {
     this.#watch?.stop();
     // Responses whose sockets were ended stop their own calls, a turn of the event loop or two later.
     for (let turns = 0; turns < 100 && this.counters().active > 0; turns++) await turn();
-    await this.#upstreams.destroy();
+    await Promise.all([this.#generation, ...this.#older].map((generation) => generation.end()));
     this.#sweep.stop();
   }
 
-  #compile(apis: readonly Api[]): Routes {
-    const used = new Set(this.#keyManager);
-    const routes = compileRoutes(apis, this.#upstreams, used, this.#edge, this.#placeOf);
-    this.#upstreams.keepOnly(used);
-    return routes;
+  /** What this gateway keeps through all changes is its own. */
+  #make(options: GatewayOptions): Generation {
+    return new Generation({ ...options, counters: this.#memory }, this.#life, this.#upstreams);
+  }
+
+  #commit(next: Generation): void {
+    this.#older.add(this.#generation);
+    this.#generation = next;
+    next.begin();
+    const { plane, timeouts, options } = next;
+    for (const [at, listener] of this.#listeners.entries()) {
+      listener.setPlane(plane, timeouts);
+      const { kind } = this.#options.listeners[at] ?? {};
+      const wanted = options.listeners.find((one) => one.kind === kind);
+      if (wanted !== undefined && wanted.kind !== 'http') listener.setCertificate(wanted.tls);
+    }
+    this.#sweep.every(tickFor(deadlines(timeouts, options.upstream)));
+  }
+
+  /** What the sweep looks at beside the listeners. */
+  #look(nowMs: number): void {
+    for (const upstreams of this.#upstreams.parts()) upstreams.sweep(nowMs);
+    for (const generation of this.#older) {
+      if (!generation.isOver()) continue;
+      this.#older.delete(generation);
+      void generation.end();
+      generation.options.onOver?.();
+    }
+  }
+}
+
+/** @throws OperatorError `ERR_KEY_STORE` */
+function check(tls: ListenerTls): void {
+  try {
+    createSecureContext(tlsContext(tls));
+  } catch (cause) {
+    const message = `the certificate cannot be shown: ${errorText(cause)}`;
+    throw new OperatorError('ERR_KEY_STORE', message, { cause });
   }
 }
 
 /** All that the sweep has to see in time, milliseconds. */
 function deadlines(timeouts: Timeouts, upstream: UpstreamOptions = {}): number[] {
   const { headersMs, requestMs, keepAliveMs, webSocketIdleMs } = timeouts;
-  const { connectTimeoutMs, headersTimeoutMs, idleBodyTimeoutMs } = upstream;
+  const { connectTimeoutMs, headersTimeoutMs, idleBodyTimeoutMs, maxWaitMs } = upstream;
   return [
     headersMs,
     requestMs,
@@ -174,5 +194,6 @@ function deadlines(timeouts: Timeouts, upstream: UpstreamOptions = {}): number[]
     connectTimeoutMs ?? 0,
     headersTimeoutMs ?? 0,
     idleBodyTimeoutMs ?? 0,
+    maxWaitMs ?? 0,
   ];
 }

@@ -8,11 +8,13 @@ import { readHandshake } from './handshake.ts';
 import { reject } from './reject.ts';
 import { readRequest } from './request.ts';
 import type { Operation } from './routes.ts';
+import { shed } from './shedding.ts';
 
 /** One request from its head to its answer. Nothing here waits unless authentication or an extension does. */
 export function handle(exchange: Exchange): void {
   try {
     const { plane } = exchange;
+    if (plane.shedding && shed(exchange)) return; //                                              503
     const { path, head } = readRequest(exchange); //                                             400, 413, 414, 431
     if (answerBuiltIn(exchange, path)) return;
     const operation = plane.routes.match(exchange.method, path); //                              400, 404, 405

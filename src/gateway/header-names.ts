@@ -12,6 +12,7 @@ export type FieldKind =
   | 'upgrade'
   | 'expect'
   | 'cookie'
+  | 'te'
   | 'forwardedFor'
   | 'forwardedHost'
   | 'forwardedProto'
@@ -66,7 +67,6 @@ const SETTABLE: ReadonlySet<FieldKind | undefined> = new Set([
 const HOP_BY_HOP = [
   'keep-alive',
   'proxy-connection',
-  'te',
   'trailer',
   'http2-settings',
   'proxy-authorization',
@@ -117,6 +117,7 @@ export function fieldKinds(
     ['upgrade', 'upgrade'],
     ['expect', 'expect'],
     ['cookie', 'cookie'],
+    ['te', 'te'],
     ['x-forwarded-for', 'forwardedFor'],
     ['x-forwarded-host', 'forwardedHost'],
     ['x-forwarded-proto', 'forwardedProto'],
@@ -149,6 +150,22 @@ export const RESPONSE_HOP_BY_HOP: ReadonlySet<string> = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+]);
+
+/** Fields that mean nothing, or something else, behind a body (RFC 9110 section 6.5.1): framing, routing, credentials, how to read the body. */
+export const NO_TRAILERS: ReadonlySet<string> = new Set([
+  ...RESPONSE_HOP_BY_HOP,
+  'authorization',
+  'cache-control',
+  'content-encoding',
+  'content-length',
+  'content-range',
+  'content-type',
+  'host',
+  'location',
+  'proxy-authorization',
+  'set-cookie',
+  'www-authenticate',
 ]);
 
 /**

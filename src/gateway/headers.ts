@@ -67,6 +67,8 @@ export interface RequestHead {
   /** Bytes; -1 when not said. */
   readonly contentLength: number;
   readonly hasBody: boolean;
+  /** The client takes trailers (`TE: trailers`, RFC 9110 section 10.1.4). */
+  readonly takesTrailers: boolean;
   /** The protocol that the client would switch to (RFC 9110 section 7.8), in lower case. */
   readonly upgrade: string | undefined;
   /** From a trusted peer, or from any where a rule believes all. */
@@ -120,6 +122,7 @@ export function readHeaders(
   let connection: string | undefined;
   let upgrade: string | undefined;
   let cookie: string | undefined;
+  let takesTrailers = false;
   let forwardedFor: string | undefined;
   let forwardedHost: string | undefined;
   let forwardedProto: string | undefined;
@@ -172,6 +175,9 @@ export function readHeaders(
       case 'cookie': // HTTP/2 splits it (RFC 9113 section 8.2.3)
         cookie = cookie === undefined ? value : `${cookie}; ${value}`;
         break;
+      case 'te':
+        takesTrailers ||= value.toLowerCase() === 'trailers';
+        break;
       case 'forwardedFor':
         if (believed)
           forwardedFor = forwardedFor === undefined ? value : `${forwardedFor}, ${value}`;
@@ -203,6 +209,7 @@ export function readHeaders(
     host: checkedHost(host, authority, version),
     contentLength,
     hasBody: openStream || coding !== undefined || (contentLength > 0 && version !== '2.0'),
+    takesTrailers,
     upgrade:
       version === '1.1' && edge.upgrade === 'websocket' && hopByHop?.has('upgrade') === true
         ? upgrade?.toLowerCase()

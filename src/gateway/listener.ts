@@ -1,6 +1,7 @@
+import type { Admission } from './admission.ts';
 import type { EngineListener } from './client-side.ts';
 import type { DataPlane } from './data-plane.ts';
-import { CompatFront } from './node-engine/compat-front.ts';
+import { StreamFront } from './node-engine/stream-front.ts';
 import { NodeListener } from './node-engine/node-listener.ts';
 import type { Engine, ListenerOptions, Timeouts } from './options.ts';
 import { OwnListener } from './own-engine/own-listener.ts';
@@ -11,9 +12,10 @@ export function createListener(
   options: ListenerOptions,
   plane: DataPlane,
   timeouts: Timeouts,
+  admission: Admission,
 ): EngineListener {
-  if (engine === 'node') return new NodeListener(options, plane, timeouts);
+  if (engine === 'node') return new NodeListener(options, plane, timeouts, admission);
   const http2 = options.kind !== 'http' && (options.http2 ?? options.kind === 'https');
-  const front = http2 ? new CompatFront(options, plane, timeouts) : undefined;
-  return new OwnListener(options, plane, timeouts, front);
+  const front = http2 ? new StreamFront(options, plane, timeouts) : undefined;
+  return new OwnListener(options, plane, timeouts, front, admission);
 }

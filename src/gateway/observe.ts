@@ -1,3 +1,4 @@
+import type { Degraded } from '../auth/authenticator-options.ts';
 import { FAULTS, type FaultName } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { AccessLines } from './access-line.ts';
@@ -40,11 +41,12 @@ const OUTCOMES = [...Object.keys(ENDINGS), ...Object.keys(FAULTS)] as readonly O
 
 /** Places of what is counted beside the outcomes: requests that have not ended, those let through in a degraded state, and what could not be written of them. */
 const ACTIVE = 0;
-const DEGRADED = { allowed: 1, introspected: 2 } as const;
+const DEGRADED: Readonly<Record<Degraded, number>> = { allowed: 1, introspected: 2 };
 const DROPPED = { accessLines: 3, spans: 4 } as const;
 const COSTLY_REFUSALS = 5;
 const CIRCUITS_OPENED = 6;
-const FIRST_OUTCOME = 7;
+const TALLIES = { connectionsEvicted: 7, connectionsRefused: 8, requestsShed: 9 } as const;
+const FIRST_OUTCOME = 10;
 const CELL_OF = Object.fromEntries(
   OUTCOMES.map((outcome, index) => [outcome, FIRST_OUTCOME + index]),
 ) as Record<Outcome, number>;
@@ -52,8 +54,7 @@ const CELL_OF = Object.fromEntries(
 /** Size of the memory that one {@link Observer} counts in. */
 export const COUNTER_BYTES = (FIRST_OUTCOME + OUTCOMES.length) * Float64Array.BYTES_PER_ELEMENT;
 
-/** How a request was let through although revocations may have been missed. */
-export type Degraded = keyof typeof DEGRADED;
+export type { Degraded };
 
 /** Counts that observers have left in their memories, added up. Each is a 64-bit float with one writer: no reader sees half of one. */
 export function readCounters(memories: readonly SharedArrayBuffer[]): GatewayCounters {
@@ -101,6 +102,20 @@ export function readCircuitsOpened(memories: readonly SharedArrayBuffer[]): numb
   );
 }
 
+/** What was done against too many clients: connections closed in favour of new ones, new ones closed, requests refused unread. */
+export type Tally = keyof typeof TALLIES;
+
+/** What was done so, added up over these memories. */
+export function readTallies(memories: readonly SharedArrayBuffer[]): Record<Tally, number> {
+  const sum = (at: number): number =>
+    memories.reduce((total, memory) => total + (new Float64Array(memory)[at] ?? 0), 0);
+  return {
+    connectionsEvicted: sum(TALLIES.connectionsEvicted),
+    connectionsRefused: sum(TALLIES.connectionsRefused),
+    requestsShed: sum(TALLIES.requestsShed),
+  };
+}
+
 /** What was to be written of requests and was dropped, within its thread. */
 export type Dropped = keyof typeof DROPPED;
 
@@ -142,6 +157,7 @@ export class Observer {
   readonly #accessLog: AccessLines | undefined;
   readonly #routes: RouteMetrics | undefined;
   readonly #tracer: Tracer | undefined;
+  #active = 0;
 
   /** @param memory {@link COUNTER_BYTES} that only this observer writes; counts that are in it go on */
   constructor(
@@ -155,7 +171,13 @@ export class Observer {
     this.#tracer = tracer;
   }
 
+  /** Requests that have begun here and not ended; the memory may count those of others too. */
+  get active(): number {
+    return this.#active;
+  }
+
   begin(): void {
+    this.#active++;
     this.#add(ACTIVE, 1);
   }
 
@@ -176,8 +198,13 @@ export class Observer {
     this.#add(CIRCUITS_OPENED, 1);
   }
 
+  tally(what: Tally): void {
+    this.#add(TALLIES[what], 1);
+  }
+
   /** A request is over. */
   end(request: Finished & Described): void {
+    this.#active--;
     this.#add(ACTIVE, -1);
     const { outcome, log, operation, status } = request;
     const tookMs = performance.now() - request.startedAt;

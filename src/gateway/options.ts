@@ -10,6 +10,7 @@ import type { AccessLogOptions } from './access-line.ts';
 import type { EdgeRules } from './edge-rules.ts';
 import type { GatewayCounters } from './observe.ts';
 import type { TracingOptions } from './trace-context.ts';
+import type { LoadSheddingOptions } from './shedding.ts';
 import type { CircuitBreakerOptions } from './upstream-health.ts';
 
 /** PEM certificate chain and private key of a listener. */
@@ -18,6 +19,8 @@ export interface ListenerTls {
   readonly key: string;
   /** 48 bytes that session tickets are sealed with (RFC 5077, RFC 8446 section 4.6.1); listeners with the same resume each other's sessions. */
   readonly ticketKeys?: Uint8Array;
+  /** Versions of TLS that are spoken, `1.2` and `1.3`. Default: both. */
+  readonly versions?: readonly string[];
 }
 
 /** `http` and `https` serve the APIs; `token` (HTTPS) only `/token`, `/revoke`, `/authorize` and `/userinfo`, which `https` has too. */
@@ -78,8 +81,12 @@ export interface UpstreamOptions extends HttpClientOptions {
   readonly headersTimeoutMs?: number;
   /** Milliseconds without a byte of a body, in either direction and on either side. Default 60,000. */
   readonly idleBodyTimeoutMs?: number;
-  /** Calls at one time to one origin; more are answered 503. Default 1,000. */
+  /** Calls at one time to one origin; more wait, or are answered 503. Default 1,000. */
   readonly maxActive?: number;
+  /** Milliseconds that they wait, 1,000 at most in each thread. Default 0: not at all. */
+  readonly maxWaitMs?: number;
+  /** Idle connections to one origin that are kept. Default: all. Of the own engine. */
+  readonly maxIdle?: number | undefined;
   /** Where the calls of other threads are found, which count towards `maxActive` too. */
   readonly sharedCalls?: SharedCalls;
   /** When an origin that fails is not asked any more. Absent: it is always asked. */
@@ -113,8 +120,10 @@ export interface Limits {
   readonly maxBodySize: number;
   /** Requests of one HTTP/1.1 connection that may wait for their turn before no more is read. Default 10. */
   readonly maxPipelined: number;
-  /** Connections of one listener. Default 10,000. */
+  /** Connections of all listeners. Default 10,000. */
   readonly maxConnections: number;
+  /** Of one address, that is no trusted proxy's. Default 1,000. */
+  readonly maxConnectionsPerAddress: number;
   /** HTTP/2 streams of one connection at one time. Default 100. */
   readonly maxStreams: number;
   /**
@@ -161,6 +170,8 @@ export interface GatewayOptions {
   readonly upstream?: UpstreamOptions;
   readonly timeouts?: Partial<Timeouts>;
   readonly limits?: Partial<Limits>;
+  /** When a thread refuses requests to save itself. Absent: never. */
+  readonly loadShedding?: LoadSheddingOptions | undefined;
   /** Addresses and CIDR ranges whose `X-Forwarded-*` and `Forwarded` are believed. Default none. */
   readonly trustedProxies?: readonly string[];
   /** Name of the credential header. Default `Authorization`. */
@@ -183,6 +194,8 @@ export interface GatewayOptions {
   readonly tracing?: TracingOptions | undefined;
   /** Where a line for each request goes. Absent: none is made. */
   readonly accessLog?: AccessLogOptions | undefined;
+  /** Called once, when others have taken the place of these options and the last request that was served with them is over. */
+  readonly onOver?: () => void;
   /** Memory of `COUNTER_BYTES` (observe.ts) that the counters live in, where somebody else is to read them. */
   readonly counters?: SharedArrayBuffer;
 }
@@ -195,6 +208,13 @@ export interface Listening {
   readonly shared?: boolean;
 }
 
+/** A change that is ready. One of the two is to be called, once. */
+export interface PreparedChange {
+  /** Requests that begin from now on are served with it, also on connections that are open; those that have begun keep what they have. */
+  commit(): void;
+  discard(): Promise<void>;
+}
+
 /** The data plane. */
 export interface Gateway {
   /**
@@ -202,8 +222,12 @@ export interface Gateway {
    * @throws ListenError when an address cannot be had
    */
   listen(how?: Listening): Promise<Bound[]>;
-  /** Replaces all routes at once: requests that have begun keep theirs. Throws and keeps the old ones when the new ones are unusable. */
-  setRoutes(apis: readonly Api[]): void;
+  /**
+   * Makes all that requests are to be served with from now on, and changes nothing yet. What belongs to the process stays as it is:
+   * addresses, engine, counters, and what is asked about revocations of what is under way.
+   * @throws OperatorError as `createGateway`, or `ERR_KEY_STORE`; nothing has happened then
+   */
+  prepare(options: GatewayOptions): PreparedChange;
   /** What happened so far. */
   counters(): GatewayCounters;
   /**
@@ -229,6 +253,7 @@ export const DEFAULT_LIMITS: Limits = {
   maxBodySize: -1,
   maxPipelined: 10,
   maxConnections: 10_000,
+  maxConnectionsPerAddress: 1_000,
   maxStreams: 100,
   minDataRate: 240,
 };

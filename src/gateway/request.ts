@@ -2,6 +2,7 @@ import { GatewayFault } from '../errors.ts';
 import type { EdgeRules } from './edge-rules.ts';
 import type { Exchange } from './exchange.ts';
 import { readHeaders, type RequestHead, sameHost } from './headers.ts';
+import { checkHttp2Fields } from './http2-fields.ts';
 import type { KnownPath } from './route-cache.ts';
 import type { Operation } from './routes.ts';
 
@@ -29,6 +30,7 @@ export function readRequest(exchange: Exchange): {
     connection.trusted,
   );
   exchange.head = head;
+  if (exchange.http2) checkHttp2Fields(client.fields);
   const { maxBodySize } = plane.limits;
   if (maxBodySize >= 0 && head.contentLength > maxBodySize) {
     throw new GatewayFault('payloadTooLarge', `body of ${head.contentLength} bytes`);

@@ -1,4 +1,4 @@
-import { nominated, RESPONSE_HOP_BY_HOP } from './header-names.ts';
+import { NO_TRAILERS, nominated, RESPONSE_HOP_BY_HOP } from './header-names.ts';
 import type { HeaderPolicy } from './headers.ts';
 
 /**
@@ -25,4 +25,12 @@ export function responseFields(received: readonly string[], policy: HeaderPolicy
   const names = connection === undefined ? undefined : nominated(connection);
   if (names === undefined) return fields;
   return fields.filter((_, at) => !names.has(fields[at - (at % 2)] ?? ''));
+}
+
+/**
+ * What of an upstream's trailers goes to the client.
+ * @param received name in lower case and value, alternating
+ */
+export function trailerFields(received: readonly string[]): string[] {
+  return received.filter((_, at) => !NO_TRAILERS.has(received[at - (at % 2)] ?? ''));
 }

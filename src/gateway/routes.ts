@@ -35,10 +35,10 @@ export function compileRoutes(
   placeOf: (key: string) => number = placesOf([]),
 ): Routes {
   const rotations = new Map<string, Endpoints | undefined>();
-  const endpoints = (urls: readonly string[]): Endpoints | undefined => {
-    const key = urls.join('\n');
+  const endpoints = (urls: readonly string[], http2 = false): Endpoints | undefined => {
+    const key = [http2, ...urls].join('\n');
     let rotation = rotations.get(key);
-    if (rotation === undefined) rotations.set(key, (rotation = upstreams.endpoints(urls)));
+    if (rotation === undefined) rotations.set(key, (rotation = upstreams.endpoints(urls, http2)));
     for (const upstream of rotation?.upstreams ?? []) used.add(upstream);
     return rotation;
   };
@@ -54,8 +54,8 @@ export function compileRoutes(
           name: api.basePath + route.template,
           place: placeOf(routeKey(route.method, api.basePath + route.template)),
           baseDepth: api.basePath.split('/').length - 1,
-          production: endpoints(route.production),
-          sandbox: endpoints(route.sandbox),
+          production: endpoints(route.production, route.http2),
+          sandbox: endpoints(route.sandbox, route.http2),
         },
       })),
   );

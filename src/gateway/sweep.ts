@@ -15,8 +15,9 @@ export interface Swept {
   /**
    * Looks for what is past its deadline.
    * @param nowMs milliseconds of a clock that is never set back
+   * @param lateMs how much later than it should this comes, milliseconds
    */
-  sweep(nowMs: number): void;
+  sweep(nowMs: number, lateMs: number): void;
 }
 
 /**
@@ -27,7 +28,7 @@ export class Sweep {
   /** Moves with the ticks; stands still between them. */
   readonly clock: Clock;
   readonly #clock: { nowMs: number };
-  readonly #tickMs: number;
+  #tickMs: number;
   readonly #failed: (error: unknown) => void;
   readonly #time: () => number;
   readonly #parts = new Set<Swept>();
@@ -57,6 +58,15 @@ export class Sweep {
     return () => this.#parts.delete(part);
   }
 
+  /** Looks so often from now on, milliseconds. */
+  every(tickMs: number): void {
+    if (tickMs === this.#tickMs) return;
+    this.#tickMs = tickMs;
+    if (this.#timer === undefined) return;
+    this.stop();
+    this.start();
+  }
+
   /** Does not keep the process alive. */
   start(): void {
     if (this.#timer !== undefined) return;
@@ -72,11 +82,12 @@ export class Sweep {
   /** What the timer does. */
   tick(): void {
     const time = this.#time();
+    const lateMs = Math.max(0, time - this.#tickedMs - this.#tickMs);
     this.#clock.nowMs += Math.min(time - this.#tickedMs, MAX_STEP_MS);
     this.#tickedMs = time;
     for (const part of this.#parts) {
       try {
-        part.sweep(this.#clock.nowMs);
+        part.sweep(this.#clock.nowMs, lateMs);
       } catch (error) {
         this.#failed(error);
       }

@@ -16,11 +16,14 @@ const CIPHERS = [
 
 /** What every TLS listener is made with, and again when its certificate changes. */
 export function tlsContext(tls: ListenerTls) {
+  const older = tls.versions?.includes('1.2') ?? true;
+  const newer = !older || (tls.versions?.includes('1.3') ?? true);
   return {
     cert: tls.cert,
     key: tls.key,
     ...(tls.ticketKeys === undefined ? {} : { ticketKeys: Buffer.from(tls.ticketKeys) }),
-    minVersion: 'TLSv1.2',
+    minVersion: older ? 'TLSv1.2' : 'TLSv1.3',
+    maxVersion: newer ? 'TLSv1.3' : 'TLSv1.2',
     ciphers: CIPHERS,
     honorCipherOrder: true,
   } as const satisfies TlsOptions;

@@ -1,4 +1,5 @@
 import { randomFillSync } from 'node:crypto';
+import type { Span } from '../telemetry/span.ts';
 import { methodOf, pathOf } from './access-line.ts';
 import type { TrustedProxies } from './client-address.ts';
 import type { Finished } from './finished.ts';
@@ -16,21 +17,6 @@ export interface Trace {
   readonly sampled: boolean;
   /** Origin of the upstream; undefined: none was called. */
   readonly origin: string | undefined;
-}
-
-/** One span, once it is over. */
-export interface Span {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentId: string | undefined;
-  readonly kind: 'server' | 'client';
-  readonly name: string;
-  /** Epoch milliseconds, with fractions. */
-  readonly startMs: number;
-  readonly endMs: number;
-  /** By OpenTelemetry's semantic conventions for HTTP spans, and what begins with `portcullis.`. */
-  readonly attributes: Readonly<Record<string, string | number>>;
-  readonly failed: boolean;
 }
 
 export interface TracingOptions {
@@ -134,7 +120,7 @@ function serverSpan(
   startMs: number,
   endMs: number,
 ): Span {
-  const { operation, status, outcome, id } = request;
+  const { operation, status, outcome, id, degraded } = request;
   const method = methodName(request.method);
   const failed = status === 0 || status >= 500 || outcome === 'brokenOff';
   return {
@@ -164,6 +150,7 @@ function serverSpan(
       ...(operation === undefined ? {} : { 'http.route': operation.name }),
       ...(status === 0 ? {} : { 'http.response.status_code': status }),
       ...(failed ? { 'error.type': status >= 500 ? String(status) : outcome } : {}),
+      ...(degraded === undefined ? {} : { 'portcullis.degraded': degraded }),
     },
   };
 }
@@ -191,7 +178,7 @@ function clientSpan(
     failed,
     attributes: {
       'http.request.method': method,
-      'server.address': hostname,
+      'server.address': hostname.replaceAll(/[[\]]/g, ''), // of IPv6
       'server.port': port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
       ...(answered ? { 'http.response.status_code': status } : {}),
       ...(failed ? { 'error.type': answered && status >= 400 ? String(status) : outcome } : {}),

@@ -7,7 +7,7 @@ import type { OnFailure } from './forward.ts';
 import { readSwitch } from './handshake.ts';
 import { openTunnel } from './open-tunnel.ts';
 import { grammarFault } from './refusal-answer.ts';
-import { responseFields } from './response-head.ts';
+import { responseFields, trailerFields } from './response-head.ts';
 import type {
   OpenCall,
   UpstreamAnswer,
@@ -24,9 +24,10 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
   readonly method: string;
   readonly path: string;
   readonly fields: readonly string[];
-  readonly ownLines = '';
   readonly body: BodyRelay | undefined;
   readonly switching: boolean;
+  /** Trailers are kept: both sides speak HTTP/2, and the client takes them. */
+  readonly trailers: boolean;
   readonly #exchange: Exchange;
   readonly #upstream: Upstream;
   readonly #onFailure: OnFailure;
@@ -46,6 +47,8 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
   #probe = false;
   /** Its upstream's health has heard what came of it. */
   #reported = false;
+  /** The trailers, where they are kept. */
+  #ending: readonly string[] | undefined;
   /** Bytes of the body still to come; negative: not known. */
   #left = -1;
 
@@ -62,6 +65,7 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
     this.path = path;
     this.fields = fields;
     this.switching = exchange.handshake !== undefined;
+    this.trailers = upstream.http2 && exchange.http2 && head?.takesTrailers === true;
     this.#exchange = exchange;
     this.#upstream = upstream;
     this.#onFailure = onFailure;
@@ -118,7 +122,7 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
   onData(chunk: Uint8Array): boolean {
     if (this.#bodiless) return true;
     this.#left -= chunk.length;
-    if (this.#left === 0) {
+    if (this.#left === 0 && !this.trailers) {
       this.#end(chunk);
       return true;
     }
@@ -129,9 +133,10 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
     this.#exchange.flush();
   }
 
-  onEnd(): void {
+  onEnd(trailers: readonly string[]): void {
     this.#release();
     this.#complete = true;
+    if (this.trailers) this.#ending = trailerFields(trailers);
     if (!this.#filtering) this.#end();
   }
 
@@ -211,6 +216,7 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
     if (this.#over) return;
     this.#over = true;
     this.#upstream.calls.own--;
+    this.#upstream.queue.ended();
   }
 
   /** Tells the upstream's health what came of this call: an answer, or a failure before there was one. */
@@ -247,7 +253,7 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
     this.#ended = true;
     this.body?.abandon(); // an answer that came early ends the upload
     if (this.#exchange.outcome === 'aborted') this.#exchange.outcome = 'forwarded';
-    this.#exchange.end(chunk);
+    this.#exchange.end(chunk, this.#ending);
   }
 
   /** Only what an upstream that was about to close a kept connection has not seen, and only once. */

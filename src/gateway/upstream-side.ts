@@ -8,9 +8,9 @@ export interface UpstreamRequest {
   readonly path: string;
   /** Name in lower case and value, alternating, and clean: without `host`, framing and `connection`. */
   readonly fields: readonly string[];
-  /** Whole lines, each with CRLF, that go behind the fields. Only the own engine writes them; empty for the others. */
-  readonly ownLines: string;
   readonly body: BodySource | undefined;
+  /** The client takes trailers. Only said where the answer is asked for over HTTP/2, for one that came over HTTP/2. */
+  readonly trailers: boolean;
   /** A WebSocket handshake: `Connection: Upgrade` and `Upgrade: websocket` are added, and 101 is an answer. */
   readonly switching: boolean;
 }

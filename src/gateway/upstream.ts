@@ -1,6 +1,8 @@
 import { OperatorError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { CallCount } from './call-count.ts';
+import { CallQueue } from './call-queue.ts';
+import { Http2Upstream } from './http2-upstream.ts';
 import { connector } from './node-engine/connector.ts';
 import { UndiciUpstream } from './node-engine/undici-upstream.ts';
 import type { Engine, UpstreamOptions } from './options.ts';
@@ -14,9 +16,11 @@ const RETIRED_MS = 120_000;
 /** One origin that requests are forwarded to. */
 export interface Upstream {
   readonly origin: string;
+  /** It is called over HTTP/2: what ends a message there, trailers, can be passed on. */
+  readonly http2: boolean;
   readonly side: UpstreamSide;
-  readonly maxActive: number;
   readonly calls: CallCount;
+  readonly queue: CallQueue;
   /** Absent: it is asked whatever comes of it. */
   readonly health: UpstreamHealth | undefined;
 }
@@ -64,12 +68,11 @@ function isOpen({ upstream: { health } }: Endpoint): boolean {
 export class Upstreams {
   readonly #options: UpstreamOptions;
   readonly #maxActive: number;
-  readonly #open: (origin: string, calls: CallCount) => UpstreamSide;
+  readonly #open: OpenUpstream;
+  /** By origin, and the version of HTTP where that is 2. */
   readonly #upstreams = new Map<string, Upstream>();
   /** Those that no route names any more, and since when, milliseconds, once the sweep has seen them. */
   readonly #retired = new Map<Upstream, number | undefined>();
-  /** Origins that there have been: one that comes back is counted anew. */
-  #origins = 0;
 
   constructor(engine: Engine, options: UpstreamOptions, log: Log) {
     this.#options = options;
@@ -79,10 +82,11 @@ export class Upstreams {
 
   /**
    * The endpoints for a list of base URLs; `undefined` for an empty one.
+   * @param http2 they are called over HTTP/2
    * @throws OperatorError `ERR_ENDPOINT_URL`
    */
-  endpoints(urls: readonly string[]): Endpoints | undefined {
-    const [first, ...others] = urls.map((url) => this.#endpoint(url));
+  endpoints(urls: readonly string[], http2 = false): Endpoints | undefined {
+    const [first, ...others] = urls.map((url) => this.#endpoint(url, http2));
     return first === undefined ? undefined : new Endpoints([first, ...others]);
   }
 
@@ -90,18 +94,22 @@ export class Upstreams {
    * Forgets origins that are in no route any more. Requests that have begun may still call them; they are closed when that is over.
    */
   keepOnly(used: ReadonlySet<Upstream>): void {
-    for (const upstream of this.#upstreams.values()) {
+    for (const [key, upstream] of this.#upstreams) {
       if (used.has(upstream)) continue;
-      this.#upstreams.delete(upstream.origin);
+      this.#upstreams.delete(key);
       this.#retired.set(upstream, undefined);
     }
   }
 
   /** @param nowMs milliseconds of a clock that is never set back */
   sweep(nowMs: number): void {
-    for (const upstream of this.#upstreams.values()) upstream.side.sweep(nowMs);
+    for (const { side, queue } of this.#upstreams.values()) {
+      side.sweep(nowMs);
+      queue.sweep(nowMs);
+    }
     for (const [upstream, since] of this.#retired) {
       upstream.side.sweep(nowMs);
+      upstream.queue.sweep(nowMs);
       if (since === undefined) {
         this.#retired.set(upstream, nowMs);
       } else if (upstream.calls.own === 0 && nowMs - since > RETIRED_MS) {
@@ -118,7 +126,7 @@ export class Upstreams {
     await Promise.all(all.map(({ side }) => side.close()));
   }
 
-  #endpoint(text: string): Endpoint {
+  #endpoint(text: string, http2: boolean): Endpoint {
     const url = URL.parse(text);
     if (
       url === null ||
@@ -131,31 +139,38 @@ export class Upstreams {
       const shown = url === null || url.username !== '' || url.password !== '' ? '' : `: ${text}`;
       throw new OperatorError('ERR_ENDPOINT_URL', `an endpoint URL is not usable${shown}`);
     }
-    return { upstream: this.#upstream(url.origin), prefix: url.pathname.replace(/\/$/, '') };
+    return { upstream: this.#upstream(url.origin, http2), prefix: url.pathname.replace(/\/$/, '') };
   }
 
-  #upstream(origin: string): Upstream {
-    let upstream = this.#upstreams.get(origin);
+  #upstream(origin: string, http2: boolean): Upstream {
+    const key = http2 ? `${origin} HTTP/2` : origin;
+    let upstream = this.#upstreams.get(key);
     if (upstream === undefined) {
-      const calls = new CallCount(this.#origins++, this.#options.sharedCalls);
-      const side = this.#open(origin, calls);
+      const calls = new CallCount(origin, this.#options.sharedCalls);
+      const side = this.#open(origin, calls, http2);
       const { circuitBreaker } = this.#options;
       const health = circuitBreaker && new UpstreamHealth(circuitBreaker);
-      upstream = { origin, side, maxActive: this.#maxActive, calls, health };
-      this.#upstreams.set(origin, upstream);
+      const queue = new CallQueue(calls, this.#maxActive, this.#options.maxWaitMs ?? 0);
+      upstream = { origin, http2, side, calls, queue, health };
+      this.#upstreams.set(key, upstream);
     }
     return upstream;
   }
 }
 
-/** How the engine opens an origin. */
+type OpenUpstream = (origin: string, calls: CallCount, http2: boolean) => UpstreamSide;
+
+/** How the engine opens an origin. HTTP/2 is node:http2's in both. */
 function opener(
   engine: Engine,
   options: UpstreamOptions,
   log: Log,
   maxActive: number,
-): (origin: string, calls: CallCount) => UpstreamSide {
-  if (engine === 'own') return (origin) => new OwnUpstream(origin, options, log);
-  const connect = connector(options);
-  return (origin, calls) => new UndiciUpstream(origin, maxActive, connect, options, calls);
+): OpenUpstream {
+  const connect = engine === 'node' ? connector(options) : undefined;
+  return (origin, calls, http2) => {
+    if (http2) return new Http2Upstream(origin, options, log);
+    if (connect === undefined) return new OwnUpstream(origin, options, log);
+    return new UndiciUpstream(origin, maxActive, connect, options, calls);
+  };
 }

@@ -1,6 +1,6 @@
 import { CR, FIELD_TEXT, HEX, LF, TOKEN } from './characters.ts';
 import { readFields } from './fields.ts';
-import { HeadScanner } from './head-scanner.ts';
+import { HeadInput } from './head-input.ts';
 import type { HeadLimits } from './limits.ts';
 import { CHUNKED, UNTIL_CLOSE } from './message-head.ts';
 import { GrammarError } from './refusal.ts';
@@ -59,8 +59,7 @@ export class BodyReader {
   #missing: number;
   #digits = 0;
   #extensionBytes = 0;
-  #trailerScanner: HeadScanner | undefined;
-  #trailerPieces: Buffer[] = [];
+  #trailerInput: HeadInput | undefined;
 
   /** @param length bytes, CHUNKED or UNTIL_CLOSE */
   constructor(length: number, limits: HeadLimits, events: BodyEvents) {
@@ -196,23 +195,18 @@ export class BodyReader {
   }
 
   #trailers(bytes: Buffer, from: number, to: number): number {
-    if (this.#trailerScanner === undefined) {
+    if (this.#trailerInput === undefined) {
       if (from + 1 < to && bytes[from] === CR && bytes[from + 1] === LF) {
         this.#at = AT.done;
         return from + 2;
       }
-      this.#trailerScanner = new HeadScanner('fields', this.#limits);
+      this.#trailerInput = new HeadInput('fields', this.#limits);
     }
-    const end = this.#trailerScanner.find(bytes.subarray(0, to), from);
-    if (end === -1) {
-      this.#trailerPieces.push(Buffer.from(bytes.subarray(from, to)));
-      return to;
-    }
-    this.#trailerPieces.push(bytes.subarray(from, end));
-    const section = Buffer.concat(this.#trailerPieces);
-    const text = section.toString('latin1');
-    this.#trailerPieces = [];
-    const { fields } = readFields(section, text, 0, 0, this.#limits);
+    const read = bytes.subarray(0, to);
+    const end = this.#trailerInput.find(read, from);
+    if (end === -1) return to;
+    const section = this.#trailerInput.take(read, from, end) ?? bytes.subarray(from, end);
+    const { fields } = readFields(section, section.toString('latin1'), 0, 0, this.#limits);
     for (let index = 0; index < fields.length; index += 2) {
       if (NO_TRAILERS.has(fields[index] ?? '')) {
         throw new GrammarError('trailers', 'field that no trailer may be');

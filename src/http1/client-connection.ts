@@ -58,6 +58,8 @@ export class ClientConnection implements BodyEvents, SenderHost {
   #head: ResponseHead | undefined;
   #reader: BodyReader | undefined;
   #interim = 0;
+  /** An interim answer said `Connection: close`: the final one still comes, and no request is sent after it (RFC 9112 section 9.6). */
+  #closing = false;
   #trailers = NO_TRAILERS;
   /** `onHead` said false: what comes is kept. */
   #holding = false;
@@ -254,6 +256,7 @@ export class ClientConnection implements BodyEvents, SenderHost {
     else if (head.status < 200) {
       this.#interim += 1;
       if (this.#interim > MAX_INTERIM) throw new GrammarError('malformed', 'interim answers');
+      if (!head.persistent) this.#closing = true;
     } else {
       this.phase = 'body';
       this.#head = head;
@@ -293,7 +296,8 @@ export class ClientConnection implements BodyEvents, SenderHost {
   #complete(events: ResponseEvents, surplus: boolean): void {
     const head = this.#head;
     const trailers = this.#trailers;
-    const reusable = head?.persistent === true && this.sent && !surplus && !this.#inputEnded;
+    const reusable =
+      head?.persistent === true && !this.#closing && this.sent && !surplus && !this.#inputEnded;
     this.served += 1;
     if (reusable) {
       this.keepAliveMs = keepAlive(head.fields) ?? this.keepAliveMs;

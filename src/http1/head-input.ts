@@ -2,7 +2,7 @@ import { ByteStore } from './byte-store.ts';
 import { HeadScanner, type HeadKind } from './head-scanner.ts';
 import type { HeadLimits } from './limits.ts';
 
-/** The heads of one connection, in whatever pieces they come. Whole ones are parsed where they are; of others the pieces are kept. */
+/** The heads of one connection, or the trailers of a body, in whatever pieces they come. Whole ones are parsed where they are; of others the pieces are kept. */
 export class HeadInput {
   readonly #scanner: HeadScanner;
   #partial: ByteStore | undefined;

@@ -5,7 +5,7 @@ export interface PoolLimits {
   /** Connections that are open or being opened. */
   readonly maxConnections: number;
   /** Idle connections that are kept; undefined: all. */
-  readonly maxIdle?: number;
+  readonly maxIdle?: number | undefined;
   /** Who waits for a connection that is not even being opened. */
   readonly maxQueued: number;
   /** Milliseconds of such a wait. */
@@ -79,6 +79,12 @@ class Waiter implements Waiting {
   }
 }
 
+/** A connection, and whether somebody has it. */
+interface Pooled {
+  readonly connection: ClientConnection;
+  busy: boolean;
+}
+
 /** A connection that is being opened. */
 interface Attempt {
   sinceMs: number;
@@ -95,8 +101,8 @@ export class ConnectionPool {
   readonly #limits: PoolLimits;
   readonly #clock: Clock;
   /** The last one was used last. */
-  readonly #idle: ClientConnection[] = [];
-  readonly #busy = new Set<ClientConnection>();
+  readonly #idle: Pooled[] = [];
+  #busy = 0;
   readonly #waiters: Waiter[] = [];
   readonly #attempts = new Set<Attempt>();
   #closed = false;
@@ -109,7 +115,7 @@ export class ConnectionPool {
   }
 
   get busy(): number {
-    return this.#busy.size;
+    return this.#busy;
   }
 
   get idle(): number {
@@ -124,10 +130,12 @@ export class ConnectionPool {
   /** An idle connection, at once; undefined when there is none. Nobody but for a fresh one waits while there is. */
   takeIdle(): ClientConnection | undefined {
     for (;;) {
-      const connection = this.#idle.pop();
-      if (connection === undefined) return undefined;
+      const pooled = this.#idle.pop();
+      if (pooled === undefined) return undefined;
+      const { connection } = pooled;
       if (this.#isFit(connection)) {
-        this.#busy.add(connection);
+        pooled.busy = true;
+        this.#busy += 1;
         return connection;
       }
       connection.abort();
@@ -153,7 +161,7 @@ export class ConnectionPool {
       give(connection);
       return NOT_WAITING;
     }
-    if (!this.#hasRoom() && fresh) this.#idle.shift()?.abort();
+    if (!this.#hasRoom() && fresh) this.#idle.shift()?.connection.abort();
     if (!this.#hasRoom() && this.queued >= this.#limits.maxQueued) {
       fail(new PoolError('full', 'too many requests wait for a connection'));
       return NOT_WAITING;
@@ -186,8 +194,8 @@ export class ConnectionPool {
       this.#refuse(waiter, new PoolError('waited', 'no connection came free in time'));
     }
     // Those that were used longest ago stand first, but the other side may have named a shorter time for any.
-    const old = this.#idle.filter((connection) => !this.#isFit(connection));
-    for (const connection of old) connection.abort();
+    const old = this.#idle.filter(({ connection }) => !this.#isFit(connection));
+    for (const { connection } of old) connection.abort();
   }
 
   /** Closes what is idle, gives up what waits; connections that are busy end with their exchange. */
@@ -201,7 +209,7 @@ export class ConnectionPool {
     for (const waiter of this.#waiters.splice(0)) {
       this.#refuse(waiter, new PoolError('closed', 'the pool is closed'));
     }
-    for (const connection of this.#idle.splice(0)) connection.abort();
+    for (const { connection } of this.#idle.splice(0)) connection.abort();
   }
 
   #isFit(connection: ClientConnection): boolean {
@@ -211,7 +219,7 @@ export class ConnectionPool {
 
   #hasRoom(): boolean {
     const { size } = this.#attempts;
-    return this.#busy.size + this.#idle.length + size < this.#limits.maxConnections;
+    return this.#busy + this.#idle.length + size < this.#limits.maxConnections;
   }
 
   /** Opens connections for those who wait and have none on its way. */
@@ -243,12 +251,14 @@ export class ConnectionPool {
   #won(attempt: Attempt, connection: ClientConnection): void {
     attempt.over = true;
     this.#attempts.delete(attempt);
+    const pooled: Pooled = { connection, busy: false };
     connection.onIdle = (reusable) => {
-      this.#busy.delete(connection);
-      if (reusable) this.#offer(connection);
-      else this.#dropped(connection);
+      if (pooled.busy) this.#busy -= 1;
+      pooled.busy = false;
+      if (reusable) this.#offer(pooled);
+      else this.#dropped(pooled);
     };
-    this.#offer(connection);
+    this.#offer(pooled);
   }
 
   #lost(attempt: Attempt, error: PoolError): void {
@@ -260,14 +270,16 @@ export class ConnectionPool {
   }
 
   /** The connection goes to who waits longest and may have it, or becomes idle. */
-  #offer(connection: ClientConnection): void {
+  #offer(pooled: Pooled): void {
+    const { connection } = pooled;
     if (this.#closed || connection.phase !== 'idle') {
       connection.abort();
       return;
     }
     const waiter = this.#waiters.length === 0 ? undefined : this.#nextFor(connection);
     if (waiter !== undefined) {
-      this.#busy.add(connection);
+      pooled.busy = true;
+      this.#busy += 1;
       const { give } = waiter;
       waiter.give = undefined;
       give?.(connection);
@@ -280,7 +292,7 @@ export class ConnectionPool {
       this.#openMore();
       return;
     }
-    this.#idle.push(connection);
+    this.#idle.push(pooled);
   }
 
   /** Takes who waits longest, and may have this connection, off the queue. */
@@ -290,8 +302,8 @@ export class ConnectionPool {
   }
 
   /** The connection is closed. */
-  #dropped(connection: ClientConnection): void {
-    const at = this.#idle.indexOf(connection);
+  #dropped(pooled: Pooled): void {
+    const at = this.#idle.indexOf(pooled);
     if (at !== -1) this.#idle.splice(at, 1);
     this.#openMore();
   }

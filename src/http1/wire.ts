@@ -5,7 +5,7 @@
 export interface Wire {
   /** Bytes handed over that the network has not taken yet. */
   readonly backlog: number;
-  /** Writes at once, in one system call where the network takes it. False: wait for `drained()` before more is written. */
+  /** Writes by the end of this turn of the event loop, in one system call where the network takes it. False: wait for `drained()` before more is written. */
   write(bytes: string | Uint8Array): boolean;
   /** Three pieces in one system call (writev). `first` and `last` may be empty. Otherwise as {@link write}. */
   writeAll(first: string, body: Uint8Array, last: string): boolean;

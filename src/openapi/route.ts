@@ -14,6 +14,8 @@ export interface Route {
   readonly sandbox: readonly string[];
   /** `x-portcullis-when-stale`; absent: as configured for the whole gateway. */
   readonly whenStale?: WhenStale;
+  /** `x-portcullis-http2`: its endpoints are called over HTTP/2. Absent: over HTTP/1.1. */
+  readonly http2?: boolean;
 }
 
 /** What becomes of a good token while revocations may have been missed: 503, a question to the key manager, or passage that is counted. */

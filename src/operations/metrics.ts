@@ -14,6 +14,7 @@ export function metricValues(parts: StatusParts): MetricValues {
   const degraded = threads.degraded();
   const routes = threads.routes();
   const dropped = threads.dropped();
+  const tallies = threads.tallies();
   const stats = journal.stats();
   const unready = new Set(readinessOf(parts).reasons.map(({ code }) => code));
   return {
@@ -75,8 +76,15 @@ export function metricValues(parts: StatusParts): MetricValues {
     })),
     portcullis_failed_verifications_total: threads.costlyRefusals(),
     portcullis_circuits_opened_total: threads.circuitsOpened(),
+    portcullis_connections_evicted_total: tallies.connectionsEvicted,
+    portcullis_connections_refused_total: tallies.connectionsRefused,
+    portcullis_requests_shed_total: tallies.requestsShed,
     portcullis_access_lines_dropped_total: dropped.accessLines,
     portcullis_spans_dropped_total: dropped.spans,
+    portcullis_reloads_total: [
+      { labels: { outcome: 'done' }, value: parts.reloads.counts.done },
+      { labels: { outcome: 'failed' }, value: parts.reloads.counts.failed },
+    ],
     portcullis_threads: threads.serving,
     portcullis_threads_replaced_total: threads.replaced,
     portcullis_journal_healthy: Number(journal.trouble === undefined),

@@ -1,5 +1,5 @@
 import type { ConfirmedThreads, Readiness, Status } from '../admin/operations.ts';
-import type { Degraded, Dropped, GatewayCounters } from '../gateway/observe.ts';
+import type { Degraded, Dropped, GatewayCounters, Tally } from '../gateway/observe.ts';
 import type { RouteFigures } from '../gateway/route-metrics.ts';
 import type { JournalStats } from '../revocation/journal/journal.ts';
 import type { Revocations } from '../revocation/revocations.ts';
@@ -22,12 +22,16 @@ export interface ThreadsView {
   costlyRefusals(): number;
   /** How often an upstream was not asked any more as it had failed too often. */
   circuitsOpened(): number;
+  /** What was done against too many clients. */
+  tallies(): Record<Tally, number>;
   /** What was to be written of requests and was not. */
   dropped(): Record<Dropped, number>;
 }
 
 /** What status, readiness and metrics are read from. */
 export interface StatusParts {
+  /** Reloads by how they ended. */
+  readonly reloads: { readonly counts: { readonly done: number; readonly failed: number } };
   readonly revocations: Revocations;
   readonly journal: {
     readonly installation: string;

@@ -16,7 +16,11 @@ const UNUSED_FOLDERS: readonly { folder: string; feature: string; remedy: string
     feature: 'own libraries',
     remedy: 'Install npm packages in the project instead.',
   },
-  { folder: 'grpc_definitions', feature: 'gRPC', remedy: 'Take the file out of the project.' },
+  {
+    folder: 'grpc_definitions',
+    feature: 'gRPC by .proto files',
+    remedy: 'Write its methods into an OpenAPI definition with x-portcullis-http2 instead.',
+  },
   {
     folder: 'gen/api_definitions',
     feature: 'importing APIs',

@@ -1,18 +1,6 @@
 import type { Log } from '../log.ts';
 import type { HttpClient } from '../net/http-client.ts';
-
-/** One span that is over. Times are epoch milliseconds with fractions, ids lower-case hexadecimal. */
-export interface Span {
-  readonly traceId: string;
-  readonly spanId: string;
-  readonly parentId: string | undefined;
-  readonly kind: 'server' | 'client';
-  readonly name: string;
-  readonly startMs: number;
-  readonly endMs: number;
-  readonly attributes: Readonly<Record<string, string | number>>;
-  readonly failed: boolean;
-}
+import type { Span } from './span.ts';
 
 export interface SpanExporterOptions {
   /** Where OTLP over HTTP is taken: `http://127.0.0.1:4318/v1/traces`. */

@@ -22,6 +22,16 @@ export interface DataPlaneService {
   drain(graceMs: number): Promise<void>;
   /** Nothing is read from the old buffers when it returns. */
   replaceTables(tables: Tables): void;
+  /**
+   * Makes ready what requests are to be served with next, and changes nothing yet.
+   * @param settings as the thread's own were when it started
+   * @throws OperatorError when that cannot be; nothing is ready then
+   */
+  prepare(settings: unknown): Promise<void>;
+  /** Serves with what was prepared. */
+  commit(): void;
+  /** Forgets what was prepared, if there is any. */
+  discard(): Promise<void>;
   /** Whether an entry with one of these fingerprints is seen. */
   holds(entries: Fingerprints): boolean;
   takeKeySet(issuer: string, reading: KeySetReading): void;
@@ -126,6 +136,12 @@ function answerTo(service: DataPlaneService, { name, ask }: Question): unknown {
       return service.drain(ask.graceMs);
     case 'replaceTables':
       return service.replaceTables(ask.tables);
+    case 'prepare':
+      return service.prepare(ask.settings);
+    case 'commit':
+      return service.commit();
+    case 'discard':
+      return service.discard();
     case 'holds':
       break;
   }

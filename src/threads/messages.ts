@@ -17,6 +17,12 @@ export interface Questions {
   drain: { readonly ask: { readonly graceMs: number }; readonly answer: undefined };
   /** To read from these tables from now on: answered when nothing is read from the old ones any more. */
   replaceTables: { readonly ask: { readonly tables: Tables }; readonly answer: undefined };
+  /** To make ready what requests are to be served with next. Refused when that cannot be; then nothing is ready. */
+  prepare: { readonly ask: { readonly settings: unknown }; readonly answer: undefined };
+  /** To serve with it from now on. */
+  commit: { readonly ask: undefined; readonly answer: undefined };
+  /** To forget it. */
+  discard: { readonly ask: undefined; readonly answer: undefined };
   /** Whether the thread sees an entry with one of these fingerprints. */
   holds: { readonly ask: Fingerprints; readonly answer: boolean };
 }

@@ -145,6 +145,25 @@ export class Supervisor {
     return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
   }
 
+  /**
+   * Asks every thread that has been started, and those that start meanwhile. Resolves when all have answered: whoever starts after that is
+   * to be given what they have agreed to.
+   * @throws what one of them refused with, or ThreadGone for one that did not live to answer; the others have answered by then
+   */
+  async askEach<Name extends QuestionName>(name: Name, ask: Questions[Name]['ask']): Promise<void> {
+    const { answerMs, readyMs } = this.#timings;
+    const asked = new Set<DataPlaneThread>();
+    for (;;) {
+      const threads = [...this.#threads].filter((thread) => !asked.has(thread));
+      if (threads.length === 0) return;
+      for (const thread of threads) asked.add(thread);
+      const answers = await Promise.allSettled(
+        threads.map((thread) => thread.ask(name, ask, readyMs + answerMs)),
+      );
+      for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
+    }
+  }
+
   /** Drains every thread, for `graceMs` milliseconds at most; resolves when all are gone. */
   async close(graceMs: number): Promise<void> {
     this.#closing.abort();

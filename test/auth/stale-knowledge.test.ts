@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AuthenticatorOptions } from '../../src/auth/authenticator-options.ts';
-import type { RouteRules } from '../../src/auth/authenticate.ts';
+import type { Presenter, RouteRules } from '../../src/auth/authenticate.ts';
 import { goodClaims, jsonAnswer, makeToken, refusalOf, Stage } from './stage.ts';
 
 const introspection = {
@@ -57,6 +57,26 @@ describe('while revocations may have been missed', () => {
     stage.revocations.revoked.clear();
     assert.equal(await stage.outcome(token), 'admitted');
     assert.equal(stage.degraded.length, 2, 'nothing is degraded any more');
+  });
+
+  it('who presents a token is told how it was let through, and nothing once what is known is fresh', async () => {
+    for (const [whenStale, how] of [
+      ['allow', 'allowed'],
+      ['introspect', 'introspected'],
+    ] as const) {
+      const stage = staleStage({ introspection }, () => jsonAnswer({ active: true }));
+      const presented = async () => {
+        const presenter: Presenter = { clientAddress: '192.0.2.1' };
+        const authorization = [`Bearer ${makeToken()}`];
+        const route = { scopes: [], whenStale };
+        await stage.authenticator.authenticate(authorization, route, 'request-1', presenter);
+        return presenter.degraded;
+      };
+      assert.equal(await presented(), how);
+      assert.equal(await presented(), how, 'from the cache too');
+      stage.revocations.stale = false;
+      assert.equal(await presented(), undefined);
+    }
   });
 
   it('"introspect" asks the key manager about each token, every time', async () => {

@@ -54,6 +54,13 @@ for (const [what, config, line, key, reason] of [
     /garbage\.p12: is not a key store or trust store/,
   ],
   [
+    'a key store for upstreams that is none',
+    `[httpClients.sslConfig]\nkeyStorePath = "garbage.p12"\nkeyStorePassword = "${SECRET}"`,
+    2,
+    'httpClients.sslConfig.keyStorePath',
+    /garbage\.p12: is not a key store or trust store/,
+  ],
+  [
     "an issuer's certificate that is not there",
     '[[jwtTokenConfig]]\nissuer = "a"\njwksURL = "https://localhost:1/x"\n[[jwtTokenConfig]]\nissuer = "b"\ncertificatePath = "none.pem"',
     6,

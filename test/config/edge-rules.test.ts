@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import type { EdgeConfig } from '../../src/config/config.ts';
 import { CONSEQUENCES } from '../../src/config/edge-rules.ts';
 import { EDGE_SCHEMA } from '../../src/config/schema-edge.ts';
-import { CLOSED } from '../../src/gateway/edge-rules.ts';
+import { CLOSED, type EdgeRules } from '../../src/gateway/edge-rules.ts';
 import { load, problemOf, warningsOf } from './fixture.ts';
 
 const KEYS = Object.entries(EDGE_SCHEMA.edgeRules.keys);
 
 test('every rule is closed by default, as the gateway has it, and says nothing', () => {
-  assert.deepEqual(load('').config.edge, CLOSED);
+  const configured: EdgeRules = load('').config.edge;
+  const expected: EdgeConfig = CLOSED; // both ways: neither room has a rule or a word more
+  assert.deepEqual(configured, expected);
   const before = warningsOf('');
   for (const [key, { default: closed, of }] of KEYS) {
     assert.equal(of[0], closed);

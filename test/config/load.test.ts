@@ -25,6 +25,7 @@ test('without a file the built-in defaults hold, and that is said', () => {
     headersTimeoutMs: 30_000,
     requestTimeoutMs: 300_000,
     keepAliveTimeoutMs: 60_000,
+    tlsVersions: ['1.2', '1.3'],
   });
   assert.deepEqual(config.limits, {
     maxUriBytes: 4096,
@@ -33,6 +34,8 @@ test('without a file the built-in defaults hold, and that is said', () => {
     minDataRate: 240,
     maxBodyBytes: undefined,
     maxPipelined: 10,
+    maxConnections: 10_000,
+    maxConnectionsPerAddress: 1_000,
   });
   assert.deepEqual(config.server, {
     header: 'ballerina',
@@ -86,12 +89,15 @@ test('without a file the built-in defaults hold, and that is said', () => {
     sources: [],
   });
   assert.deepEqual(config.httpClients, {
+    keyStore: undefined,
     verifyHostname: true,
     disableSslVerification: false,
     connectTimeoutMs: 5000,
     headersTimeoutMs: 60_000,
     bodyIdleTimeoutMs: 60_000,
     maxConnections: undefined,
+    maxWaitMs: 0,
+    maxIdleConnections: 100,
     circuitBreaker: { failures: 5, openForMs: 1_000 },
     maxResponseHeaderBytes: 8192,
   });

@@ -33,3 +33,22 @@ test('an upstream that fails is left alone for a while unless that is switched o
       line,
     );
 });
+
+test('requests are shed for want of memory unless that is switched off', () => {
+  assert.deepEqual(load('').config.loadShedding, { heapPercent: 85 });
+  const table = '[loadShedding]\n';
+  assert.deepEqual(load(`${table}heapPercent = 60`).config.loadShedding, { heapPercent: 60 });
+  assert.equal(load(`${table}enable = false`).config.loadShedding, undefined);
+  for (const line of ['heapPercent = 19', 'heapPercent = 100'])
+    assert.match(problemOf(table + line), /^ERR_CONFIG_BAD_VALUE 2 loadShedding\./, line);
+});
+
+test('connections are limited, of all and of one address', () => {
+  const { limits } = load(
+    '[listenerConfig]\nmaxConnections = 7\nmaxConnectionsPerAddress = 3',
+  ).config;
+  assert.equal(limits.maxConnections, 7);
+  assert.equal(limits.maxConnectionsPerAddress, 3);
+  for (const key of ['maxConnections', 'maxConnectionsPerAddress'])
+    assert.match(problemOf(`[listenerConfig]\n${key} = 0`), /^ERR_CONFIG_BAD_VALUE 2 /, key);
+});

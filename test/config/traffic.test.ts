@@ -89,6 +89,20 @@ test('-1 means no limit, or another key, where that is said', () => {
     load('[httpClients.poolConfig]\nmaxActiveConnections = 9').config.httpClients.maxConnections,
     9,
   );
+  for (const [line, kept] of [
+    ['', 100],
+    ['maxIdleConnections = 0', 0],
+    ['maxIdleConnections = 7', 7],
+    ['maxIdleConnections = -1', undefined],
+  ] as const) {
+    const { httpClients } = load(`[httpClients.poolConfig]\n${line}`).config;
+    assert.equal(httpClients.maxIdleConnections, kept);
+  }
+  assert.equal(load('').config.httpClients.maxWaitMs, 0);
+  assert.equal(
+    load('[httpClients.poolConfig]\nwaitTimeInMillis = 30000').config.httpClients.maxWaitMs,
+    30_000,
+  );
 });
 
 test('trusted proxies are addresses or blocks', () => {

@@ -25,6 +25,7 @@ const RUN_ELSEWHERE: Readonly<Record<string, readonly [file: string, text: strin
   'npm run verify': ['.ci/run', 'npm run --silent verify'],
   'npm run check:faults': ['tools/verify.ts', "'check/run.ts'"],
   'npm run check:junk': ['test/e2e/junk-tokens.test.ts', "'check/junk-tokens.ts'"],
+  'npm run check:slow': ['test/e2e/slow-clients.test.ts', "'check/slow-clients.ts'"],
   'npm run check:fuzz': ['test/check/fuzz.test.ts', "'check/fuzz.ts'"],
   'micro-gw token-service': [
     'test/token-service/command.test.ts',
@@ -184,21 +185,35 @@ test('some steps of `npm run verify` can be run alone, and unknown ones are refu
   assert.match(output, /== build: [^]*== servers: [^]*verify: everything passed/);
 });
 
-test('the benchmark runs and prints a row for each program', async (t) => {
+test('the benchmark runs and prints a row for each program, and what is aimed at', async (t) => {
   const { scratch, env } = await place(t);
   const { commands } = block('docs/benchmarks.md', RUN_HERE.bench);
+  const few = '--case live,latency --rounds 1 --seconds 1 --warm-up 0';
   const output = await runSteps(
     t,
-    [added(commands.replace('npm run bench', '$& -- --rounds 1 --seconds 1 --warm-up 1'))],
+    [
+      added(commands.replace('npm run bench', `$& -- ${few}`)),
+      added(
+        '! npm run bench -- --case nonsense\n',
+        '...\nno case nonsense; there are live, ...\n...\n',
+      ),
+    ],
     { cwd: ROOT, scratch, env, isolated: false },
   );
   for (const name of [
     'HAProxy, plain proxy',
     'HAProxy, jwt_verify \\+ map',
+    'HAProxy, jwt_verify \\+ map, log',
     'Portcullis, engine "own"',
     'Portcullis, engine "node"',
+    '@fastify/http-proxy \\+ @fastify/jwt',
   ])
     assert.match(output, new RegExp(`^\\| ${name} \\| \\d`, 'm'));
+  for (const aim of ['3 header fields: CPU, to HAProxy with JWT', 'p99 at half of .* with JWT'])
+    assert.match(
+      output,
+      new RegExp(`^\\| .*${aim} \\| [\\d.]+ \\| \\d+\\.\\d+ \\| \\d+\\.\\d+ \\|$`, 'm'),
+    );
 });
 
 test('the benchmark of revocations runs and prints each of its tables', async (t) => {

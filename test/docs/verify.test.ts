@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { globSync, readFileSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { closingWords, notRun } from '../../tools/not-run.ts';
 import { ROOT } from '../support/checkout.ts';
 
@@ -33,4 +34,41 @@ test('where the test vectors are missing, the last words say how many tests were
   assert.match(words, /\nverify: everything else passed in 1\.0 min$/);
   assert.equal(closingWords([], 1), 'verify: everything passed in 1.0 min');
   assert.equal(withoutVectors('true').status, 1);
+});
+
+/** The step that brings the servers, with an `apt-get` that installs nothing; and what that one was asked for. */
+function bringServers(t: TestContext, removed: boolean) {
+  const folder = mkdtempSync(join(tmpdir(), 'portcullis-apt-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const asked = join(folder, 'asked');
+  writeFileSync(asked, '');
+  const aptGet = '#!/bin/sh\necho "$@" >> "$ASKED"\nexit 100\n';
+  writeFileSync(join(folder, 'apt-get'), aptGet, { mode: 0o755 });
+  // An empty folder over RabbitMQ's own, which only this process sees.
+  const cover = removed ? 'mount -t tmpfs tmpfs /usr/lib/rabbitmq && ' : '';
+  const { status, stdout, stderr } = spawnSync(
+    'unshare',
+    ['--mount', 'sh', '-c', `${cover}exec "$0" tools/verify.ts servers`, process.execPath],
+    {
+      cwd: ROOT,
+      env: { ...process.env, PATH: `${folder}:${process.env['PATH']}`, ASKED: asked },
+      encoding: 'utf8',
+    },
+  );
+  return { status, stdout, stderr, asked: readFileSync(asked, 'utf8') };
+}
+
+test('with RabbitMQ removed and not installable, `npm run verify` fails and says so', (t) => {
+  const { status, stdout, stderr, asked } = bringServers(t, true);
+  assert.equal(status, 1, stdout + stderr);
+  assert.match(asked, /^-qq update\n-qq install -y --no-install-recommends rabbitmq-server\n$/);
+  assert.match(
+    stderr,
+    /^verify: servers failed: these Debian packages are missing and could not be installed: rabbitmq-server\. .*apt-get install rabbitmq-server$/m,
+  );
+  assert.doesNotMatch(stdout, /passed/);
+
+  const there = bringServers(t, false);
+  assert.equal(there.status, 0, there.stdout + there.stderr);
+  assert.equal(there.asked, '', 'nothing is installed where nothing is missing');
 });

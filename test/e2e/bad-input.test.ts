@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { startEtcd } from '../support/etcd.ts';
-import { startHttpServer } from '../support/http-server.ts';
+import { startEventHub } from '../support/event-hub.ts';
 import { claimsOf, testIssuer } from '../support/issuer.ts';
 import {
   buildPetstore,
@@ -175,19 +175,13 @@ describe('a store with more than maxEntries', () => {
         { jwt_signature: claimsOf(known).jti, expiry_time },
       ]);
     let body = listOf(10);
-    const hub = await startHttpServer((_, response) => {
+    const hub = await startEventHub(t, (_, response) => {
       response.setHeader('content-type', 'application/json');
       response.end(body);
     });
-    owned(t, () => hub.close());
     const home = await temporaryFolder(t);
     const config = `${limits}
-      [tokenRevocationConfig.persistent]
-        enablePersistentStorageRetrieval = true
-        type = "default"
-        endpointURL = "${hub.url}/internal/data/v1"
-        username = "admin"
-        password = "admin"`;
+      ${hub.config()}`;
     const gateway = await startGateway(t, { artifact, issuers: [issuer], home, config });
     await gateway.untilReady();
     const good = issuer.token();

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import {
   buildPetstore,
@@ -93,15 +95,24 @@ describe('a restart with everything else down', () => {
     const home = await temporaryFolder(t);
     const service = await startTokenService(t, { home });
     const { revoked, good } = await learn(t, home, service);
+    const accessLog = join(home, 'access.log');
     await service.program.stop();
     const gateway = await startGateway(t, {
       artifact,
       home,
       config: config(service, service.port, 'whenStale = "allow"'),
+      flags: [`--b7a.http.accesslog.path=${accessLog}`, '--b7a.http.accesslog.format=json'],
     });
     await untilStale(gateway);
     assert.equal((await gateway.call(good)).status, 200);
     assert.equal((await gateway.call(revoked)).status, 401);
+    const calls = () => readFileSync(accessLog, 'utf8').match(/^.*"route".*$/gm) ?? [];
+    await until(() => calls().length === 2, 'both calls are in the access log');
+    const marked = calls().filter((line) => line.includes('"degraded":"allowed"'));
+    assert.deepEqual(
+      marked.map((line) => line.includes('"status":200')),
+      [true],
+    );
     const counted = 'portcullis_degraded_requests_total{policy="allowed"}';
     assert.equal(await gateway.metric(counted), 1);
     await gateway.program.said(/allowed while revocations may have been missed/);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { startEventHub } from '../support/event-hub.ts';
 import { claimsOf, testIssuer } from '../support/issuer.ts';
-import { startHttpServer } from '../support/http-server.ts';
-import { buildPetstore, owned, startGateway } from '../support/product.ts';
+import { buildPetstore, startGateway } from '../support/product.ts';
 
 const file = { after };
 const { artifact } = await buildPetstore(file);
@@ -12,7 +12,7 @@ const now = (): number => Math.floor(Date.now() / 1_000);
 test('explain says why each token would pass or not, and never shows one', async (t) => {
   const listed = issuer.token();
   let broken = false;
-  const hub = await startHttpServer((_, response) => {
+  const hub = await startEventHub(t, (_, response) => {
     response.setHeader('content-type', 'application/json');
     if (broken) response.writeHead(500);
     response.end(
@@ -21,18 +21,12 @@ test('explain says why each token would pass or not, and never shows one', async
       ]),
     );
   });
-  owned(t, () => hub.close());
   const gateway = await startGateway(t, {
     artifact,
     issuers: [issuer],
     config: `[tokenRevocationConfig]
         maxStaleness = "2s"
-      [tokenRevocationConfig.persistent]
-        enablePersistentStorageRetrieval = true
-        type = "default"
-        endpointURL = "${hub.url}/internal/data/v1"
-        username = "admin"
-        password = "admin"`,
+      ${hub.config()}`,
   });
   await gateway.untilReady();
   const explain = async (token: string) => {
@@ -90,22 +84,16 @@ test('explain says why each token would pass or not, and never shows one', async
 });
 
 test('explain says that a good token passes in doubt, where that is the policy', async (t) => {
-  const hub = await startHttpServer((_, response) => {
+  const hub = await startEventHub(t, (_, response) => {
     response.writeHead(500);
     response.end();
   });
-  owned(t, () => hub.close());
   const gateway = await startGateway(t, {
     artifact,
     issuers: [issuer],
     config: `[tokenRevocationConfig]
         whenUnknown = "allow"
-      [tokenRevocationConfig.persistent]
-        enablePersistentStorageRetrieval = true
-        type = "default"
-        endpointURL = "${hub.url}/internal/data/v1"
-        username = "admin"
-        password = "admin"`,
+      ${hub.config()}`,
   });
   const token = issuer.token();
   assert.equal((await gateway.call(token)).status, 200);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { startHttpServer } from '../support/http-server.ts';
+import { startEventHub } from '../support/event-hub.ts';
 import { testIssuer } from '../support/issuer.ts';
 import {
   buildPetstore,
@@ -44,7 +44,7 @@ test("a user's old tokens are refused, by WSO2 4.3's event and list, the operato
   const listed = tokensOf('listed');
   const ahead = tokensOf('ahead');
   let readings = 0;
-  const hub = await startHttpServer((_, response) => {
+  const hub = await startEventHub(t, (_, response) => {
     readings++;
     response.setHeader('content-type', 'application/json');
     response.end(
@@ -68,7 +68,6 @@ test("a user's old tokens are refused, by WSO2 4.3's event and list, the operato
       }),
     );
   });
-  owned(t, () => hub.close());
   const gateway = await startGateway(t, {
     artifact,
     home,
@@ -76,13 +75,7 @@ test("a user's old tokens are refused, by WSO2 4.3's event and list, the operato
     config: `[tokenRevocationConfig.realtime]
         enableRealtimeMessageRetrieval = true
         jmsConnectionProviderUrl = "${url}"
-      [tokenRevocationConfig.persistent]
-        enablePersistentStorageRetrieval = true
-        type = "default"
-        reconcileInterval = "1s"
-        endpointURL = "${hub.url}/internal/data/v1"
-        username = "admin"
-        password = "admin"`,
+      ${hub.config('reconcileInterval = "1s"')}`,
   });
   await gateway.untilReady();
   await gateway.program.said(/subscriber service for token revocation is started/);

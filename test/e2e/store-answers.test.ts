@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import { after, test } from 'node:test';
-import { startHttpServer } from '../support/http-server.ts';
+import { startEventHub } from '../support/event-hub.ts';
 import { claimsOf, testIssuer } from '../support/issuer.ts';
 import {
   buildPetstore,
-  owned,
   send,
   startGateway,
   STATUS_UNKNOWN,
@@ -36,25 +35,17 @@ const listOf = (...tokens: readonly string[]): Reply => json(tokens.map(entry));
 /** A gateway with an event hub that answers as the test says. */
 async function withStore(t: Owner, first: Reply) {
   const store = { reply: first, paths: new Set<string>() };
-  const server = await startHttpServer((request, response) => {
+  const hub = await startEventHub(t, (request, response) => {
     store.paths.add(String(request.url));
     store.reply(response);
   });
-  owned(t, () => server.close());
   const gateway = await startGateway(t, {
     artifact,
     issuers: [issuer],
     // A source that fails again and again is asked at least twice in this time.
     config: `[tokenRevocationConfig]
       maxStaleness = "12s"
-      [tokenRevocationConfig.persistent]
-      enablePersistentStorageRetrieval = true
-      type = "default"
-      endpointURL = "${server.url}/internal/data/v1"
-      username = "admin"
-      password = "admin"
-      reconcileInterval = "100ms"
-    `,
+      ${hub.config('reconcileInterval = "100ms"')}`,
   });
   return { store, gateway };
 }

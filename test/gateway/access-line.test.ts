@@ -21,6 +21,7 @@ const REQUEST: Finished = {
   trace: undefined,
   operation: { name: '/petstore/v1/pet/{petId}', place: 0 },
   caller: { issuer: 'https://issuer.example', clientId: 'shop' },
+  degraded: undefined,
   connection: { peer: '192.0.2.7' },
   head: { forwardedFor: undefined, fields: [] },
   site: { scheme: 'http' },
@@ -77,6 +78,17 @@ test('what is not known is not in it', () => {
   for (const name of ['route', 'issuer', 'clientId', 'upstreamMs'])
     assert.ok(!known.includes(name));
   assert.equal(json({ caller: { issuer: undefined, clientId: undefined } })['issuer'], undefined);
+});
+
+test('a token that was let through in doubt is marked, and its line written whatever the sample is', () => {
+  assert.ok(!('degraded' in json()));
+  for (const degraded of ['allowed', 'introspected'] as const) {
+    assert.equal(json({ degraded })['degraded'], degraded);
+    const { written, log } = lines('json', 1_000_000);
+    log.finished({ ...REQUEST, degraded }, 1);
+    log.finished(REQUEST, 1);
+    assert.equal(written.length, 1);
+  }
 });
 
 test('Apache combined: host, user, time with its zone, request line, status, bytes', () => {

@@ -5,9 +5,18 @@ import { connect } from 'node:http2';
 import { test, type TestContext } from 'node:test';
 import type { GatewayOptions } from '../../src/gateway/options.ts';
 import { readRoutes, ROUTE_COUNTER_BYTES, routeKeys } from '../../src/gateway/route-metrics.ts';
+import type { Span } from '../../src/telemetry/span.ts';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
-import { localCertificate, openApi, rawUpstream, stage, wire } from './stage.ts';
+import {
+  api,
+  authenticator,
+  localCertificate,
+  openApi,
+  rawUpstream,
+  stage,
+  wire,
+} from './stage.ts';
 import { frame, handshake, webSocketUpstream } from './web-socket.ts';
 
 /** A gateway whose access lines are kept, and its figures by route. */
@@ -102,6 +111,33 @@ test('bytes of both bodies, as they are: of known length, chunked, none, and of 
   );
 });
 
+test('a token that was let through in doubt is marked in its line and its span, and no other', async (t) => {
+  const spans: Span[] = [];
+  const server = await startHttpServer((_, response) => response.end());
+  t.after(() => server.close());
+  const { url, next } = await written(t, '', {
+    apis: [api('', ['GET /{a}', { production: [server.url], secured: true }])],
+    tracing: { sample: 1, record: (span) => spans.push(span) },
+    authenticator: {
+      authenticate(authorization, route, id, presenter) {
+        const doubtful = authorization[0] === 'Bearer later';
+        if (doubtful && presenter !== undefined) presenter.degraded = 'allowed';
+        return authenticator.authenticate(authorization, route, id, presenter);
+      },
+    },
+  });
+  for (const [token, degraded] of [
+    ['later', 'allowed'],
+    ['good', undefined],
+  ] as const) {
+    await (await fetch(`${url}/a`, { headers: { authorization: `Bearer ${token}` } })).text();
+    const line = await next();
+    assert.deepEqual([line['status'], line['degraded']], [200, degraded]);
+    const [span] = spans.splice(0);
+    assert.equal(span?.attributes['portcullis.degraded'], degraded);
+  }
+});
+
 test('pipelined requests have a line each, in their order', async (t) => {
   const { port, next } = await written(t, await echo(t));
   const client = await wire(t, port);
@@ -127,6 +163,19 @@ test('what the gateway refuses, and an upstream that fails, are written with the
   assert.deepEqual([refused['status'], refused['outcome']], [400, 'badRequest']);
   const [figures, ...others] = routes();
   assert.deepEqual([figures?.refused, figures?.statuses, others], [1, { '5xx': 1 }, []]);
+});
+
+test('of a target that is no path, or has a query or a fragment, neither log has more than the path', async (t) => {
+  const { port, lines, log } = await written(t, 'http://127.0.0.1:1');
+  const targets = ['http://kim:s3cret@h/a', 'http://s3cret/a', '/a?t=s3cret', '/a#t=s3cret'];
+  for (const target of targets) {
+    const client = await wire(t, port);
+    client.send(`GET ${target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`);
+    await client.closed();
+  }
+  await until(() => lines.length === targets.length, 'a line for each');
+  assert.equal(log.lines.length, targets.length);
+  assert.ok(!JSON.stringify([lines, log.lines]).includes('s3cret'), log.lines.join('\n'));
 });
 
 test('a client that leaves: no answer, and what it sent', async (t) => {

@@ -479,7 +479,7 @@ test('routes are replaced at once; a request that has begun keeps its own', asyn
   const release: (() => void)[] = [];
   const slow = await startHttpServer((_, response) => release.push(() => response.end('slow')));
   t.after(() => slow.close());
-  const { port, gateway } = await stage(t, {
+  const { port, gateway, options } = await stage(t, {
     apis: [
       api('', ['GET /a', { production: [old.url] }], ['GET /slow', { production: [slow.url] }]),
     ],
@@ -488,13 +488,16 @@ test('routes are replaced at once; a request that has begun keeps its own', asyn
   waiting.send(`GET /slow HTTP/1.1\r\n${CLOSE}\r\n`);
   await until(() => release.length === 1, 'the slow request is at its upstream');
   assert.throws(
-    () => gateway.setRoutes([api('', ['GET /a', { production: ['ftp://x'] }])]),
+    () => gateway.prepare({ ...options, apis: [api('', ['GET /a', { production: ['ftp://x'] }])] }),
     /endpoint/,
   );
   const get = async (): Promise<string> =>
     bodyOf(await sendAll(t, port, `GET /a HTTP/1.1\r\n${CLOSE}\r\n`)).name;
   assert.equal(await get(), 'old', 'unusable routes change nothing');
-  gateway.setRoutes([api('', ['GET /a', { production: [young.url] }])]);
+  const apis = [api('', ['GET /a', { production: [young.url] }])];
+  const change = gateway.prepare({ ...options, apis });
+  assert.equal(await get(), 'old', 'what is prepared is not used yet');
+  change.commit();
   assert.equal(await get(), 'young');
   release[0]?.();
   assert.ok((await waiting.closed()).endsWith('slow'));

@@ -69,6 +69,8 @@ export function openApi(production: string): Api {
 
 export interface Stage {
   readonly gateway: Gateway;
+  /** What it was made with. */
+  readonly options: GatewayOptions;
   readonly log: RecordedLog;
   readonly bound: readonly Bound[];
   /** Port of the first listener. */
@@ -82,7 +84,7 @@ export const ENGINE: Engine = process.env['PORTCULLIS_HTTP_ENGINE'] === 'node' ?
 /** A gateway with one plain listener, ended with the test. */
 export async function stage(t: TestContext, options: Partial<GatewayOptions>): Promise<Stage> {
   const log = recordedLog(false);
-  const gateway = createGateway({
+  const whole: GatewayOptions = {
     engine: ENGINE,
     listeners: [{ kind: 'http', host: '127.0.0.1', port: 0 }],
     apis: [],
@@ -90,11 +92,12 @@ export async function stage(t: TestContext, options: Partial<GatewayOptions>): P
     ready: () => true,
     log,
     ...options,
-  });
+  };
+  const gateway = createGateway(whole);
   const bound = await gateway.listen();
   t.after(() => gateway.close(0));
   const port = bound[0]?.port ?? 0;
-  return { gateway, log, bound, port, url: `http://127.0.0.1:${port}` };
+  return { gateway, options: whole, log, bound, port, url: `http://127.0.0.1:${port}` };
 }
 
 /** An upstream that is only a socket: `serve` does with each connection what it likes. */

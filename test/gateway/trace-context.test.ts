@@ -4,7 +4,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { test, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import type { GatewayOptions } from '../../src/gateway/options.ts';
-import type { Span } from '../../src/gateway/trace-context.ts';
+import type { Span } from '../../src/telemetry/span.ts';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
 import { api, rawUpstream, stage, wire } from './stage.ts';
@@ -80,6 +80,16 @@ test('a trace that a client began goes on: same trace, a new span, tracestate an
   assert.equal(server.attributes['http.route'], '/{a}');
   assert.equal(server.attributes['http.response.status_code'], 200);
   assert.equal(client.attributes['server.address'], '127.0.0.1');
+});
+
+test('the address of an upstream by IPv6 is the address alone', async (t) => {
+  const { url, spans } = await traced(t, 1, {
+    apis: [api('', ['GET /{a}', { production: ['http://[::1]:1'] }])],
+  });
+  assert.equal((await fetch(`${url}/x`)).status, 502);
+  await until(() => spans.length === 2, 'both spans');
+  const { attributes } = spans[1] ?? {};
+  assert.deepEqual([attributes?.['server.address'], attributes?.['server.port']], ['::1', 1]);
 });
 
 test('a client that does not want its trace recorded is heard, and the trace goes on', async (t) => {

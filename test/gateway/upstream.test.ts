@@ -23,9 +23,9 @@ test('an origin that no route names any more is closed when nobody can have a ro
         method: 'GET',
         path: '/',
         fields: [],
-        ownLines: '',
         body: undefined,
         switching: false,
+        trailers: false,
       },
       {
         onHead: () => true,

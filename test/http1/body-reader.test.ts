@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { BodyReader } from '../../src/http1/body-reader.ts';
 import { CHUNKED, UNTIL_CLOSE } from '../../src/http1/message-head.ts';
@@ -107,4 +109,25 @@ test('any data in any chunks and any reads is the same data', () => {
       },
     ),
   );
+});
+
+test('trailers that come byte by byte cost little more memory than their bytes', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const used = (): number => {
+    collect();
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  };
+  const sent = 2 * LIMITS.maxFieldBytes - 100;
+  const before = used();
+  const readers = Array.from({ length: 5 }, () => {
+    const reader = new BodyReader(CHUNKED, LIMITS, new Heard());
+    reader.read(Buffer.from('0\r\nX: '), 0, 6);
+    for (let count = 0; count < sent; count++) reader.read(Buffer.from('a'), 0, 1);
+    return reader;
+  });
+  const each = (used() - before) / readers.length;
+  assert.ok(each < 20 * sent, `${each} bytes for ${sent}`);
+  assert.ok(readers.every(({ done }) => !done));
 });

@@ -263,6 +263,22 @@ void describe('interim answers', () => {
     assert.deepEqual(next.log, ['malformed']);
   });
 
+  void test('one that says close: the final answer is taken all the same, and the connection not kept', () => {
+    for (const [interim, kept] of [
+      ['HTTP/1.1 103 Early Hints\r\nConnection: close\r\n\r\n', false],
+      ['HTTP/1.0 100 Continue\r\n\r\n', false],
+      ['HTTP/1.1 103 Early Hints\r\nConnection: keep-alive\r\n\r\n', true],
+    ] as const) {
+      const stage = new ClientStage();
+      const answer = stage.ask();
+      stage.receive(interim);
+      assert.deepEqual([answer.log, stage.idle], [[], []], interim);
+      stage.receive(OK);
+      assert.equal(answer.log.at(-1), 'end');
+      assert.deepEqual(stage.idle, [kept], interim);
+    }
+  });
+
   void test('101 is an answer only where it was asked for; what is behind it is handed over, copied', () => {
     const text =
       'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nearly';

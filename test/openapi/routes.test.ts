@@ -263,6 +263,35 @@ describe('security', () => {
     assert.match(mistyped.message, /Did you mean x-portcullis-when-stale\?/);
   });
 
+  it('takes from the operation, else from the API, whether endpoints are called over HTTP/2', async (t) => {
+    const http2 = (value: unknown): object => ({ 'x-portcullis-http2': value });
+    assert.equal('http2' in (await route(t, secured({}))), false);
+    assert.equal((await route(t, secured({}, http2(true)))).http2, true);
+    assert.equal((await route(t, secured(http2(true)))).http2, true);
+    assert.equal('http2' in (await route(t, secured(http2(false), http2(true)))), false);
+    for (const value of ['true', 1, null, 'h2c']) {
+      for (const definition of [secured(http2(value)), secured({}, http2(value))]) {
+        const error = await refusal(t, { 'a.json': definition });
+        assert.equal(error.code, 'ERR_DEFINITION');
+        assert.match(
+          error.message,
+          /a\.json:\d+: x-portcullis-http2 is .*\. Write true or false\.$/,
+        );
+      }
+    }
+  });
+
+  it('routes the paths of gRPC', async (t) => {
+    const grpc = {
+      ...secured({}),
+      paths: {
+        '/pkg.v1.Some_Service/DoIt': { post: { responses: { '200': { description: 'done' } } } },
+      },
+    };
+    const { template, method } = await route(t, grpc);
+    assert.equal(`${method} ${template}`, 'POST /pkg.v1.Some_Service/DoIt');
+  });
+
   it('says where any one of several scopes is enough', async (t) => {
     const { warnings } = await load(t, {
       'a.json': secured({ security: [{ oauth: ['read', 'write'] }] }),

@@ -5,10 +5,8 @@ import type { Revoked } from '../../src/admin/operations.ts';
 import { GatewayOperations } from '../../src/operations/operations.ts';
 import { Publishing } from '../../src/operations/publish.ts';
 import type { ThreadsView } from '../../src/operations/status.ts';
-import { openJournal } from '../../src/revocation/journal/journal.ts';
-import { Revocations } from '../../src/revocation/revocations.ts';
 import { opaqueIdentity } from '../../src/revocation/token-identity.ts';
-import { recordedLog } from '../support/recorded-log.ts';
+import { openCore } from '../revocation/core.ts';
 import { temporaryFolder } from '../revocation/journal/stage.ts';
 import { POLICY } from '../revocation/stage.ts';
 
@@ -16,35 +14,15 @@ const BY = { name: 'operator token', address: '127.0.0.1' };
 
 /** The operations over a real list and a real journal, without data-plane threads; every text is a token that is called by it. */
 async function operating(t: TestContext) {
-  const log = recordedLog();
-  const journal = await openJournal({
-    folder: temporaryFolder(t),
-    log,
-    everything: () => revocations.list.everything(),
-  });
-  t.after(() => journal.close());
-  const revocations = new Revocations({
-    sources: [],
-    whenUnknown: 'deny',
-    whenStale: 'deny',
-    maxStalenessMs: 60_000,
-    denyOnUnclosedGap: false,
-    maxEntries: 10_000,
-    clockSkewMs: POLICY.clockSkewMs,
-    longestTokenLifeMs: POLICY.longestTokenLifeMs,
-    consumerKeyClaims: [],
-    secret: journal.secret,
-    journal,
-    log,
-  });
-  t.after(() => revocations.close());
-  await revocations.restore();
+  const { revocations, journal, close } = await openCore(temporaryFolder(t));
+  t.after(close);
   const operations = new GatewayOperations({
     revocations,
     journal,
     publishing: new Publishing([]),
     verifier: { verifyJwt: (token) => Promise.resolve(verified(token)) },
     threads: new Proxy({} as ThreadsView, { get: () => assert.fail('no thread is asked here') }),
+    reloads: { counts: { done: 0, failed: 0 } },
     startedAtMs: 0,
     policy: { maxStalenessMs: 60_000, whenStale: 'deny', maxEntries: 10_000 },
     sources: new Map(),

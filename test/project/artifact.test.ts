@@ -19,7 +19,10 @@ describe('loadArtifact', () => {
   it('reads what artifactModule writes', async (t) => {
     const file = join(emptyFolder(t), 'a.mjs');
     const apis = [
-      { ...API, routes: [ROUTE, { ...ROUTE, template: '/b', whenStale: 'allow' as const }] },
+      {
+        ...API,
+        routes: [ROUTE, { ...ROUTE, template: '/b', whenStale: 'allow' as const, http2: true }],
+      },
     ];
     writeFileSync(file, `${ARTIFACT_BANNER}\n${artifactModule('petstore', apis, {})}`);
     const artifact = await loadArtifact(file);
@@ -77,6 +80,7 @@ describe('loadArtifact', () => {
         { ...whole, apis: [{ ...API, routes: [{ ...ROUTE, whenStale: 'open' }] }] },
         /an API is malformed/,
       ],
+      [{ ...whole, apis: [{ ...API, routes: [{ ...ROUTE, http2: 1 }] }] }, /an API is malformed/],
       [{ ...whole, startup: 1 }, /the startup extension is no function/],
       [{ ...whole, filter: { filterRequest: 1 } }, /the filter extension is malformed/],
     ];

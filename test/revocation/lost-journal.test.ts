@@ -3,44 +3,16 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { systemClock, type Clock } from '../../src/revocation/clock.ts';
-import { openJournal } from '../../src/revocation/journal/journal.ts';
-import { Revocations } from '../../src/revocation/revocations.ts';
-import { recordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/until.ts';
+import { openCore } from './core.ts';
 import { open, temporaryFolder } from './journal/stage.ts';
-import { POLICY } from './stage.ts';
 
 /** A gateway whose operator is the only one who revokes. */
 async function started(t: TestContext, folder: string, clock: Clock = systemClock) {
-  const log = recordedLog();
-  const journal = await openJournal({
-    folder,
-    log,
-    everything: () => revocations.list.everything(),
-  });
-  const revocations = new Revocations({
-    sources: [],
-    whenUnknown: 'deny',
-    whenStale: 'deny',
-    maxStalenessMs: 60_000,
-    denyOnUnclosedGap: false,
-    maxEntries: 10_000,
-    longestTokenLifeMs: POLICY.longestTokenLifeMs,
-    consumerKeyClaims: [],
-    secret: journal.secret,
-    clockSkewMs: 5_000,
-    journal,
-    clock,
-    log,
-  });
-  await revocations.restore();
-  revocations.start();
-  const close = async (): Promise<void> => {
-    await revocations.close();
-    await journal.close();
-  };
-  t.after(close);
-  return { revocations, journal, close };
+  const core = await openCore(folder, { clock });
+  core.revocations.start();
+  t.after(core.close);
+  return core;
 }
 
 async function revokedAndEnded(t: TestContext): Promise<string> {

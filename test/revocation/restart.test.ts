@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, it, type TestContext } from 'node:test';
-import { openJournal } from '../../src/revocation/journal/journal.ts';
-import { Revocations } from '../../src/revocation/revocations.ts';
+import { describe, it } from 'node:test';
 import type { RevocationSink, RevocationSource } from '../../src/revocation/source.ts';
-import { recordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/until.ts';
+import { openCore } from './core.ts';
+import { temporaryFolder } from './journal/stage.ts';
 import { POLICY } from './stage.ts';
 
 type Topic = RevocationSource & { sink: RevocationSink | undefined };
@@ -30,8 +28,6 @@ function topic(): Topic {
 
 /** One run of a gateway on this folder, whose only source is a topic that stands, `gapless` or not, or which has a store beside it. */
 async function run(folder: string, gapless: boolean, withStore = false) {
-  const log = recordedLog();
-  const journal = await openJournal({ folder, log });
   const source = topic();
   const store = { ...topic(), name: 'store', kind: 'list' as const };
   const followed = (source: RevocationSource, tellsOf: readonly string[]) => ({
@@ -40,45 +36,20 @@ async function run(folder: string, gapless: boolean, withStore = false) {
     required: true,
     tellsOf,
   });
-  const revocations = new Revocations({
+  const { revocations, journal, close } = await openCore(folder, {
     sources: withStore
       ? [followed(source, ['store']), followed(store, [])]
       : [followed(source, [])],
-    whenUnknown: 'deny',
-    whenStale: 'deny',
-    maxStalenessMs: 60_000,
     denyOnUnclosedGap: true,
-    maxEntries: 1_000,
-    clockSkewMs: 5_000,
-    longestTokenLifeMs: 3_600_000,
-    consumerKeyClaims: [],
-    secret: journal.secret,
-    journal,
-    log,
   });
-  await revocations.restore();
   revocations.start();
   source.sink?.complete(gapless);
-  return {
-    source,
-    revocations,
-    journal,
-    async end(): Promise<void> {
-      await revocations.close();
-      await journal.close();
-    },
-  };
-}
-
-async function folderOf(t: TestContext): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'portcullis-restart-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  return folder;
+  return { source, revocations, journal, end: close };
 }
 
 describe('a gap', () => {
   it('is not closed by a restart, though the subscription kept everything since', async (t) => {
-    const folder = await folderOf(t);
+    const folder = temporaryFolder(t);
     const first = await run(folder, false);
     assert.equal(first.revocations.ready, false);
     await first.end();
@@ -89,7 +60,7 @@ describe('a gap', () => {
   });
 
   it('is closed by a store that the topic has beside it from now on', async (t) => {
-    const folder = await folderOf(t);
+    const folder = temporaryFolder(t);
     await (await run(folder, false)).end();
     const second = await run(folder, false, true);
     assert.equal(second.revocations.inGap('topic'), false);
@@ -97,13 +68,13 @@ describe('a gap', () => {
   });
 
   it('is there when the folder is new, however old the subscription is', async (t) => {
-    const only = await run(await folderOf(t), true);
+    const only = await run(temporaryFolder(t), true);
     assert.equal(only.revocations.inGap('topic'), true);
     await only.end();
   });
 
   it('is not there after a restart of a gateway that had none', async (t) => {
-    const folder = await folderOf(t);
+    const folder = temporaryFolder(t);
     const first = await run(folder, false);
     await until(() => first.revocations.list.state.known, 'it is known');
     await first.end();
@@ -116,7 +87,7 @@ describe('a gap', () => {
   });
 
   it('is there when what was kept of gaps cannot be read', async (t) => {
-    const folder = await folderOf(t);
+    const folder = temporaryFolder(t);
     await (await run(folder, false)).end();
     await writeFile(join(folder, 'gaps'), 'x');
     const second = await run(folder, true);
@@ -126,7 +97,7 @@ describe('a gap', () => {
 
   it('is there when another gateway had the journal, and what that one heard is damaged', async (t) => {
     for (const withStore of [false, true]) {
-      const folder = await folderOf(t);
+      const folder = temporaryFolder(t);
       const first = await run(folder, true, withStore);
       first.revocations.list.addToken({ keys: ['i1'], endsAtMs: Date.now() + 3_600_000 }, 'topic');
       await first.end();

@@ -33,6 +33,12 @@ function keyPair(algorithm: IssuerAlgorithm): { privateKey: KeyObject; publicKey
   return generateKeyPairSync('ec', { namedCurve: type });
 }
 
+/** A token whose signature is another's. */
+export function badlySigned(issuer: TestIssuer): string {
+  const signature = issuer.token().split('.').at(-1) ?? '';
+  return issuer.token().replace(/[^.]+$/, signature);
+}
+
 export function testIssuer(
   algorithm: IssuerAlgorithm = 'RS256',
   issuer = `https://${algorithm.toLowerCase()}.issuer.invalid/oauth2/token`,

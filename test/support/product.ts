@@ -131,12 +131,16 @@ export interface PetstoreOptions {
   readonly extensions?: Readonly<Record<string, string>>;
   /** Port of the service behind it. Default: the backend's. */
   readonly upstreamPort?: number;
+  /** What follows in the definition, within `paths`. */
+  readonly morePaths?: string;
+  /** Further definitions, by file name. */
+  readonly definitions?: Readonly<Record<string, string>>;
 }
 
 /** `micro-gw init`, the petstore's definition, `micro-gw build`; its endpoint is a backend of its own that counts calls. */
 export async function buildPetstore(
   owner: Owner,
-  { extensions = {}, upstreamPort }: PetstoreOptions = {},
+  { extensions = {}, upstreamPort, morePaths = '', definitions = {} }: PetstoreOptions = {},
 ): Promise<Petstore> {
   const backend = await startPetstoreBackend();
   owned(owner, () => backend.close());
@@ -149,8 +153,10 @@ export async function buildPetstore(
   const definition = await readFile(DEFINITION, 'utf8');
   await writeFile(
     join(folder, 'petstore/api_definitions/petstore.yaml'),
-    definition.replace('127.0.0.1:8080', `127.0.0.1:${upstreamPort ?? backend.port}`),
+    definition.replace('127.0.0.1:8080', `127.0.0.1:${upstreamPort ?? backend.port}`) + morePaths,
   );
+  for (const [name, text] of Object.entries(definitions))
+    await writeFile(join(folder, 'petstore/api_definitions', name), text);
   if (Object.keys(extensions).length > 0)
     await symlink(join(ROOT, 'node_modules'), join(folder, 'petstore/node_modules'));
   for (const [name, text] of Object.entries(extensions))
@@ -170,6 +176,8 @@ export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Words `--section.key=value`. */
   readonly flags?: readonly string[];
+  /** The program that starts it, with its words: it is to become the gateway itself. */
+  readonly under?: readonly string[];
   /** `free` (the default): free ports of 127.0.0.1, by flags. `configured`: what configuration and defaults say. */
   readonly ports?: 'free' | 'configured';
 }
@@ -226,9 +234,11 @@ export async function launchGateway(
   const ports = ['httpPort', 'httpsPort', 'tokenListenerPort'].map(
     (name) => `--listenerConfig.${name}=0`,
   );
+  const [command, ...words] = [...(options.under ?? []), process.execPath];
   const program = startProgram(
-    process.execPath,
+    command,
     [
+      ...words,
       GATEWAY,
       options.artifact,
       ...((options.ports ?? 'free') === 'free'

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { createHttpClient } from '../../src/net/http-client.ts';
-import { type Span, SpanExporter, spansJson } from '../../src/telemetry/otlp.ts';
+import { SpanExporter, spansJson } from '../../src/telemetry/otlp.ts';
+import type { Span } from '../../src/telemetry/span.ts';
 import { rawUpstream } from '../gateway/stage.ts';
 import { startHttpServer } from '../support/http-server.ts';
 import { recordedLog } from '../support/recorded-log.ts';

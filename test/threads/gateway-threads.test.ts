@@ -192,6 +192,21 @@ test('the bound of calls to one upstream holds for all threads together', async 
   assert.equal((await send(gateway.http + OPEN)).status, 200);
 });
 
+test('with a time to wait, a call has its turn when a call of another thread has ended', async (t) => {
+  const gateway = await gatewayOf(t, {
+    config: '[httpClients.poolConfig]\n  maxActiveConnections = 1\n  waitTimeInMillis = 60000\n',
+  });
+  const before = held.length;
+  const [one, other] = [...(await onePerThread(t, gateway)).values()];
+  assert.ok(one && other);
+  const holding = over(one, gateway.http + OPEN, { 'x-hold': 'yes' });
+  await until(() => held.length === before + 1, 'a call is held', 30_000);
+  const waiting = over(other, gateway.http + OPEN);
+  await onePerThread(t, gateway); // what came to either before is at work
+  held[before]?.end('{}');
+  for (const call of [holding, waiting]) assert.equal((await call).status, 200);
+});
+
 for (const order of ['throw', 'exit'] as const)
   test(`a thread that dies (${order}) under load: the other serves every request, and a new one takes its place, with the list`, async (t) => {
     const gateway = await gatewayOf(t, { config: HUB });
@@ -355,27 +370,40 @@ describe('one gateway has its addresses', () => {
     assert.equal((await send(`${first.http}/health`)).status, 200);
   });
 
-  test('with --takeover it shares them, no request is lost when the first ends, and it has them then', async (t) => {
-    const port = await freePort();
-    const first = await gatewayOf(t, { flags: listensOn(port) });
-    const url = first.http + OPEN;
-    const kept = startLoad(4, { url, retriesReset: true });
-    const fresh = startLoad(4, { url, fresh: true, retriesReset: true });
-    await until(() => kept.answered() > 50 && fresh.answered() > 50, 'load', 30_000);
-    const second = await gatewayOf(t, { flags: ['--takeover', ...listensOn(port)] });
-    assert.match(second.program.output(), /Sharing 127\.0\.0\.1:\d+ with the gateway that has it/);
-    assert.equal(await first.stop(), 0);
-    const before = fresh.answered();
-    await until(() => fresh.answered() > before + 100, 'load on the second', 30_000);
-    const clients = [...(await kept.stop()), ...(await fresh.stop())];
-    assert.deepEqual(
-      clients.flatMap(({ failures }) => failures),
-      [],
-    );
-    const { program } = await launchGateway(t, { artifact, flags: [TWO, ...listensOn(port)] });
-    assert.equal(await program.ended(), 1);
-    assert.match(program.output(), /\(EADDRINUSE\)/);
-  });
+  for (const engine of ['node', 'own'])
+    test(`with --takeover it shares them, no request is lost when the first ends, over http or https (${engine})`, async (t) => {
+      const [http, https] = [await freePort(), await freePort()];
+      const home = await temporaryFolder(t);
+      const ports = [`--listenerConfig.httpPort=${http}`, `--listenerConfig.httpsPort=${https}`];
+      const flags = [...ports, `--server.httpEngine=${engine}`];
+      const first = await gatewayOf(t, { home, flags });
+      const { ca } = first;
+      const loads = [{ url: first.http + OPEN }, { url: first.https + OPEN, ca }].flatMap((to) => [
+        startLoad(3, { ...to, retriesReset: true, pauseMs: 5 }),
+        startLoad(2, { ...to, fresh: true, retriesReset: true, pauseMs: 5 }),
+      ]);
+      const more = async (count: number): Promise<void> => {
+        const wanted = loads.map((load) => load.answered() + count);
+        const enough = () => loads.every((load, n) => load.answered() >= (wanted[n] ?? 0));
+        await until(enough, 'load', 30_000);
+      };
+      await more(30);
+      const second = await gatewayOf(t, { home, flags: ['--takeover', ...flags] });
+      assert.match(
+        second.program.output(),
+        /Sharing 127\.0\.0\.1:\d+ with the gateway that has it/,
+      );
+      assert.equal(await first.stop(), 0);
+      await more(30);
+      const clients = (await Promise.all(loads.map((load) => load.stop()))).flat();
+      assert.deepEqual(
+        clients.flatMap(({ failures }) => failures),
+        [],
+      );
+      const { program } = await launchGateway(t, { artifact, flags: [TWO, ...ports] });
+      assert.equal(await program.ended(), 1);
+      assert.match(program.output(), /\(EADDRINUSE\)/);
+    });
 
   test('one that cannot start as it is configured takes nothing, also with --takeover', async (t) => {
     const home = await temporaryFolder(t);

@@ -16,6 +16,10 @@ export interface SmallWorkerData {
   /** It takes a question about tables and never answers. */
   readonly deaf?: boolean;
   readonly generation?: number;
+  /** It ends when it is to prepare this. */
+  readonly diesOf?: number;
+  /** It takes so many milliseconds to prepare. */
+  readonly preparesMs?: number;
 }
 
 const data = workerData as SmallWorkerData;
@@ -23,6 +27,7 @@ const port = parentPort;
 if (port === null) throw new Error('this is a thread');
 const link = new ControlLink(port, newFlight());
 let generation = data.generation ?? 0;
+let prepared: number | undefined;
 
 /** Answers with its thread and the generation of its tables; `/throw` ends the thread, `/exit` too. */
 const server = createServer((request, response) => {
@@ -67,6 +72,20 @@ await link.serve(async () => {
     replaceTables() {
       generation += 1;
       if (data.deaf === true) for (;;);
+    },
+    prepare(settings) {
+      if (settings === 'bad') return Promise.reject(new OperatorError('ERR_ENDPOINT_URL', 'bad'));
+      if (settings === data.diesOf) process.exit(7);
+      prepared = settings as number;
+      return new Promise((resolve) => setTimeout(resolve, data.preparesMs ?? 0));
+    },
+    commit() {
+      generation = prepared ?? generation;
+      prepared = undefined;
+    },
+    discard() {
+      prepared = undefined;
+      return Promise.resolve();
     },
     holds: ({ prints }) => prints[0] === data.place || prints[0] === 99,
     takeKeySet: () => undefined,

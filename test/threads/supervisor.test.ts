@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import type { OperatorError } from '../../src/errors.ts';
 import type { Bound } from '../../src/gateway/options.ts';
 import type { Tables } from '../../src/revocation/revocation-list.ts';
-import type { Report } from '../../src/threads/data-plane-thread.ts';
+import { type Report, ThreadGone } from '../../src/threads/data-plane-thread.ts';
 import { Supervisor, type SupervisorTimings } from '../../src/threads/supervisor.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/until.ts';
@@ -248,4 +248,33 @@ test('a thread that stands still is found out by the next question', async (t) =
   );
   await until(() => supervisor.serving === 1, 'a new one serves', 30_000);
   assert.match(log.lines.join('\n'), /did not answer "replaceTables" within 0\.5 s/);
+});
+
+test('what every thread is to agree to is asked of each, also of one that starts meanwhile', async (t) => {
+  const { supervisor, lives } = supervised(t, {
+    data: (place, life) => (place === 1 && life === 0 ? { start: 'throw' } : { preparesMs: 600 }),
+    timings: { firstPauseMs: 400, longestPauseMs: 400 },
+  });
+  const port = portOf(await supervisor.listen(true));
+  await supervisor.askEach('prepare', { settings: 7 });
+  assert.deepEqual(lives, [1, 2]);
+  assert.match(await ask(port), / 0$/, 'it is prepared only');
+  await supervisor.askAll('commit', undefined, 'started');
+  await untilPlacesAnswer(port, [0, 1]);
+  for (let n = 0; n < 10; n++) assert.match(await ask(port), / 7$/);
+});
+
+test('one thread that refuses, or dies of it, is enough for no agreement', async (t) => {
+  const { supervisor, gone } = supervised(t, {
+    data: (place) => ({ diesOf: place === 1 ? 9 : 0 }),
+  });
+  const port = portOf(await supervisor.listen(true));
+  await assert.rejects(supervisor.askEach('prepare', { settings: 'bad' }), {
+    code: 'ERR_ENDPOINT_URL',
+  });
+  await assert.rejects(supervisor.askEach('prepare', { settings: 9 }), ThreadGone);
+  await supervisor.askAll('discard', undefined, 'started');
+  assert.deepEqual(gone, [1]);
+  await untilPlacesAnswer(port, [0, 1]);
+  for (let n = 0; n < 10; n++) assert.match(await ask(port), / 0$/);
 });

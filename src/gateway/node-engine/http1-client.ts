@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ClientListener, ClientSide } from '../client-side.ts';
+import { AnswerFlow } from './answer-flow.ts';
 import type { NodeConnection } from './node-connection.ts';
 import { StreamBody } from './stream-body.ts';
 import type { Switchable } from './switchable.ts';
@@ -25,11 +26,9 @@ export class Http1Client implements ClientSide {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #switchable: Switchable | undefined;
-  /** Milliseconds that the client may take nothing of its answer. */
-  readonly #stallMs: number;
-  #stall: NodeJS.Timeout | undefined;
-  #waiting = false;
+  readonly #flow: AnswerFlow;
 
+  /** @param stallMs milliseconds that the client may take nothing of its answer */
   constructor(
     connection: NodeConnection,
     request: IncomingMessage,
@@ -56,8 +55,11 @@ export class Http1Client implements ClientSide {
     this.#request = request;
     this.#response = response;
     this.#switchable = switchable;
-    this.#stallMs = stallMs;
-    response.on('close', () => this.#closed());
+    this.#flow = new AnswerFlow(this, response, stallMs);
+    response.on('close', () => {
+      this.#flow.closed();
+      connection.next();
+    });
   }
 
   get bodyRead(): boolean {
@@ -81,13 +83,7 @@ export class Http1Client implements ClientSide {
   }
 
   write(chunk: Uint8Array): boolean {
-    if (this.#response.write(chunk)) return true;
-    this.#watchReader();
-    if (!this.#waiting) {
-      this.#waiting = true;
-      this.#response.once('drain', () => this.#drained());
-    }
-    return false;
+    return this.#flow.write(chunk);
   }
 
   flush(): void {
@@ -104,7 +100,7 @@ export class Http1Client implements ClientSide {
     } else {
       this.#response.end(chunk);
     }
-    if (request.socket.writableLength > 0) this.#watchReader();
+    if (request.socket.writableLength > 0) this.#flow.watch();
     if (this.body !== undefined && !request.readableEnded) this.#discardRest();
   }
 
@@ -122,23 +118,6 @@ export class Http1Client implements ClientSide {
     for (let at = 0; at < fields.length; at += 2) head += `${fields[at]}: ${fields[at + 1]}\r\n`;
     taken.socket.write(`${head}\r\n`, 'latin1');
     return taken;
-  }
-
-  #watchReader(): void {
-    clearTimeout(this.#stall);
-    this.#stall = setTimeout(() => this.breakOff(), this.#stallMs);
-  }
-
-  #drained(): void {
-    this.#waiting = false;
-    clearTimeout(this.#stall);
-    this.listener.onDrain();
-  }
-
-  #closed(): void {
-    clearTimeout(this.#stall);
-    this.listener.onClose();
-    this.#connection.next();
   }
 
   /** Closing at once would reset the connection under an answer that is still on its way (RFC 9112 section 9.6). */

@@ -1,33 +1,36 @@
-import { createServer, IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import {
   constants,
   createSecureServer,
   type Http2SecureServer,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from 'node:http2';
 import { createServer as createHttpsServer } from 'node:https';
-import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
+import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { GatewayFault } from '../../errors.ts';
+import type { Admission } from '../admission.ts';
+import { Arrivals } from '../arrivals.ts';
+import { bind } from '../bind.ts';
 import { plainAddress } from '../client-address.ts';
 import type { EngineListener } from '../client-side.ts';
 import type { Connection } from '../connection.ts';
 import type { DataPlane } from '../data-plane.ts';
 import { Exchange, type Site } from '../exchange.ts';
 import { handle } from '../handle.ts';
+import { Http2Guard } from '../http2-guard.ts';
 import {
   type Bound,
-  ListenError,
+  type Limits,
   type Listening,
   type ListenerOptions,
   type ListenerTls,
   type Timeouts,
 } from '../options.ts';
-import { sessionBounds } from './compat-front.ts';
+import { sessionBounds } from './stream-front.ts';
 import { Http1Client } from './http1-client.ts';
-import { Http2Client } from './http2-compat.ts';
+import { Http2Client, serveHttp2 } from './http2-client.ts';
 import { NodeConnection } from './node-connection.ts';
 import { parseFault, refuseConnection } from './refuse-connection.ts';
 import { reject } from '../reject.ts';
@@ -44,18 +47,16 @@ const ANY_STREAM = 2 ** 31 - 1;
 const VERSIONS: ReadonlySet<string> = new Set(['1.0', '1.1']);
 
 type AnyServer = Server | Http2SecureServer;
-type AnyRequest = IncomingMessage | Http2ServerRequest;
-type AnyResponse = ServerResponse | Http2ServerResponse;
 
 /** One bound address of node:http, node:https or node:http2. */
 export class NodeListener implements EngineListener {
   readonly #options: ListenerOptions;
-  readonly #plane: DataPlane;
-  readonly #keepAliveMs: number;
+  #plane: DataPlane;
+  #timeouts: Timeouts;
+  readonly #guard: Http2Guard;
   readonly #site: Site;
   readonly #server: AnyServer;
-  /** TCP sockets by the client's address and port. */
-  readonly #sockets = new Map<string, Socket>();
+  readonly #arrivals: Arrivals;
   readonly #sessions = new Set<ServerHttp2Session>();
   /** TCP sockets on which no request and no HTTP/2 session has come yet; node:http does not take them for idle. */
   readonly #unused = new Set<Socket>();
@@ -64,32 +65,26 @@ export class NodeListener implements EngineListener {
   /** By TCP socket: those on which a request has come. */
   readonly #used = new Map<Socket, NodeConnection>();
 
-  constructor(options: ListenerOptions, plane: DataPlane, timeouts: Timeouts) {
+  /** @param admission who may connect to it, and to the other listeners of this thread */
+  constructor(
+    options: ListenerOptions,
+    plane: DataPlane,
+    timeouts: Timeouts,
+    admission: Admission,
+  ) {
     this.#options = options;
     this.#plane = plane;
-    this.#keepAliveMs = timeouts.keepAliveMs;
+    this.#arrivals = new Arrivals(admission);
+    this.#timeouts = timeouts;
+    this.#guard = new Http2Guard(plane.log);
     this.#site = { kind: options.kind, scheme: options.kind === 'http' ? 'http' : 'https' };
     this.#server = open(options, plane, timeouts);
     this.#follow(this.#server as Server);
   }
 
   /** @throws ListenError */
-  listen({ ports = {}, shared = false }: Listening): Promise<Bound> {
-    const { kind, host } = this.#options;
-    const port = ports[kind] ?? this.#options.port;
-    const server = this.#server as Server;
-    return new Promise((resolve, fail) => {
-      const onError = (error: Error): void => fail(new ListenError({ kind, host, port }, error));
-      server.once('error', onError);
-      server.listen({ host, port, reusePort: shared }, () => {
-        server.off('error', onError);
-        server.on('error', (error) => {
-          this.#plane.log.error('Gateway', `${kind} listener on port ${port}: ${error.message}`);
-        });
-        const bound = server.address() as AddressInfo;
-        resolve({ kind, host: bound.address, port: bound.port });
-      });
-    });
+  listen(how: Listening): Promise<Bound> {
+    return bind(this.#server, this.#options, how, this.#plane.log);
   }
 
   /** Tells HTTP/2 clients to open no more streams here; those that they have opened meanwhile are served (RFC 9113 section 6.8). */
@@ -118,7 +113,7 @@ export class NodeListener implements EngineListener {
   /** Ends every connection now; the clients of WebSockets are told so, where a frame may stand (1001, RFC 6455 section 7.4.1). */
   destroy(): void {
     for (const session of this.#sessions) session.destroy();
-    for (const socket of this.#sockets.values()) {
+    for (const { socket } of this.#arrivals) {
       const tunnel = this.#used.get(socket)?.tunnel;
       if (tunnel === undefined) socket.destroy();
       else tunnel.close(1001, 'the gateway is closing');
@@ -134,17 +129,24 @@ export class NodeListener implements EngineListener {
     if ('setSecureContext' in this.#server) this.#server.setSecureContext(tlsContext(tls));
   }
 
-  sweep(): void {
-    // node:http and node:http2 have deadlines of their own.
+  setPlane(plane: DataPlane, timeouts: Timeouts): void {
+    this.#plane = plane;
+    this.#timeouts = timeouts;
+    Object.assign(this.#server, http1Bounds(plane.limits, timeouts));
+    if ('updateSettings' in this.#server) {
+      this.#server.updateSettings(sessionBounds(plane.limits).settings);
+    }
+  }
+
+  sweep(nowMs: number): void {
+    this.#guard.sweep(nowMs); // node:http has deadlines of its own
   }
 
   #follow(server: Server): void {
     server.on('connection', (socket: Socket) => {
-      const name = endOf(socket);
-      this.#sockets.set(name, socket);
+      if (this.#arrivals.take(socket) === undefined) return;
       this.#unused.add(socket);
       socket.once('close', () => {
-        this.#sockets.delete(name);
         this.#unused.delete(socket);
         this.#used.delete(socket);
       });
@@ -154,7 +156,8 @@ export class NodeListener implements EngineListener {
       this.#sessions.add(session);
       if (this.#plane.closing) session.close();
       session.once('close', () => this.#sessions.delete(session));
-      session.setTimeout(this.#keepAliveMs, () => session.close());
+      session.setTimeout(this.#timeouts.keepAliveMs, () => session.close());
+      this.#guard.watch(session, this.#timeouts);
     });
     server.on('request', (request, response) => this.#enter(request, response, false));
     server.on('checkContinue', (request, response) => this.#enter(request, response, true));
@@ -162,19 +165,23 @@ export class NodeListener implements EngineListener {
       const fault = new GatewayFault('expectationFailed', 'unknown expectation');
       this.#enter(request, response, false, (exchange) => reject(exchange, fault));
     });
-    server.on('connect', (request: AnyRequest, other: Duplex | AnyResponse) => {
-      const detail = 'CONNECT is not served';
-      if (request instanceof IncomingMessage) {
-        const socket = other as Socket;
-        if (this.#connections.get(socket)?.current !== undefined) {
-          socket.destroy(); // an earlier request is to be answered first
-          return;
-        }
-        refuseConnection(socket, 'methodNotAllowed', detail, peerOf(socket), this.#plane);
-      } else {
-        const fault = new GatewayFault('methodNotAllowed', detail, { allow: '' });
-        this.#enter(request, other as AnyResponse, false, (exchange) => reject(exchange, fault));
+    server.on('connect', (_request: IncomingMessage, other: Duplex) => {
+      const socket = other as Socket;
+      if (this.#connections.get(socket)?.current !== undefined) {
+        socket.destroy(); // an earlier request is to be answered first
+        return;
       }
+      const detail = 'CONNECT is not served';
+      refuseConnection(socket, 'methodNotAllowed', detail, peerOf(socket), this.#plane);
+    });
+    // A listener of 'request' makes node:http2 answer streams by an imitation of HTTP/1.1, which has no place for an answer without a body.
+    server.removeAllListeners('stream');
+    server.on('stream', (stream: ServerHttp2Stream, _: unknown, flags: number, raw: string[]) => {
+      const { session } = stream;
+      if (session === undefined) return; // it ended under its first request
+      const connection = this.#connection(session, session.socket);
+      const client = new Http2Client(stream, raw, flags, this.#plane.idleBodyTimeoutMs);
+      serveHttp2(new Exchange(this.#plane, this.#site, connection, client), client);
     });
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.#switch(request, socket as Socket, head);
@@ -190,28 +197,17 @@ export class NodeListener implements EngineListener {
   }
 
   #enter(
-    request: AnyRequest,
-    response: AnyResponse,
+    request: IncomingMessage,
+    response: ServerResponse,
     expectsContinue: boolean,
     run: (exchange: Exchange) => void = handle,
   ): void {
-    const connection = this.#connection(request);
-    if (!(request instanceof IncomingMessage)) {
-      const stallMs = this.#plane.idleBodyTimeoutMs;
-      const client = new Http2Client(
-        request,
-        response as Http2ServerResponse,
-        expectsContinue,
-        stallMs,
-      );
-      run(new Exchange(this.#plane, this.#site, connection, client));
-      return;
-    }
+    const connection = this.#connection(request.socket, request.socket);
     const entered = connection.enter(() =>
       this.#start(
         connection,
         request,
-        response as ServerResponse,
+        response,
         expectsContinue,
         undefined,
         VERSIONS.has(request.httpVersion) ? run : refuseVersion,
@@ -224,7 +220,7 @@ export class NodeListener implements EngineListener {
 
   /** A handshake that nothing is waiting before: node:http has let go of the socket. */
   #switch(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    const connection = this.#connection(request);
+    const connection = this.#connection(socket, socket);
     const switchable = new Switchable(request, socket, head);
     const { response } = switchable;
     const entered = connection.enter(() =>
@@ -252,21 +248,26 @@ export class NodeListener implements EngineListener {
     run(new Exchange(this.#plane, this.#site, connection, client));
   }
 
-  #connection(request: AnyRequest): NodeConnection {
-    const key = request instanceof IncomingMessage ? request.socket : request.stream.session;
-    const known = key === undefined ? undefined : this.#connections.get(key);
+  /**
+   * @param key the socket, or the session in HTTP/2
+   * @param stream what HTTP is spoken on
+   */
+  #connection(key: object, stream: Socket): NodeConnection {
+    const known = this.#connections.get(key);
     if (known !== undefined) return known;
-    const socket = this.#below(request.socket);
+    const socket = this.#below(stream);
     this.#unused.delete(socket);
-    const connection = new NodeConnection(peerOf(socket), this.#plane, request.socket, socket);
-    if (key !== undefined) this.#connections.set(key, connection);
+    const connection = new NodeConnection(peerOf(socket), this.#plane, stream, socket);
+    this.#connections.set(key, connection);
     if (!socket.destroyed) this.#used.set(socket, connection);
+    const arrival = this.#arrivals.below(socket);
+    if (arrival !== undefined) arrival.inside = connection;
     return connection;
   }
 
   /** The TCP socket below a TLS socket; a TCP socket itself. */
   #below(socket: Socket): Socket {
-    return this.#sockets.get(endOf(socket)) ?? socket;
+    return this.#arrivals.below(socket)?.socket ?? socket;
   }
 
   /** What node:http cannot parse, or gave up waiting for. It belongs to the request under way, or to none yet. */
@@ -313,22 +314,24 @@ function peerOf(socket: { readonly remoteAddress?: string | undefined }): string
   return plainAddress(socket.remoteAddress);
 }
 
-/** What a TCP socket and the TLS socket above it have in common. */
-function endOf(socket: Socket): string {
-  return `${socket.remoteAddress} ${socket.remotePort}`;
+/** What node:http looks up on its server for each connection. */
+function http1Bounds(limits: Limits, { headersMs, requestMs, keepAliveMs }: Timeouts) {
+  return {
+    // One bound for both in node:http; each is checked again by itself.
+    maxHeaderSize: limits.maxUriLength + limits.maxHeaderSize,
+    // node:http forgets what is over the count without a word: one more than allowed shows that it was.
+    maxHeadersCount: limits.maxHeaderCount + 1,
+    headersTimeout: requestMs > 0 ? Math.min(headersMs, requestMs) : headersMs,
+    requestTimeout: requestMs,
+    keepAliveTimeout: keepAliveMs,
+  };
 }
 
 function open(options: ListenerOptions, plane: DataPlane, timeouts: Timeouts): AnyServer {
   const { limits } = plane;
+  const { maxHeadersCount, ...bounds } = http1Bounds(limits, timeouts);
   const http1 = {
-    // One bound for both in node:http; each is checked again by itself.
-    maxHeaderSize: limits.maxUriLength + limits.maxHeaderSize,
-    headersTimeout:
-      timeouts.requestMs > 0
-        ? Math.min(timeouts.headersMs, timeouts.requestMs)
-        : timeouts.headersMs,
-    requestTimeout: timeouts.requestMs,
-    keepAliveTimeout: timeouts.keepAliveMs,
+    ...bounds,
     connectionsCheckingInterval: CHECK_MS,
     insecureHTTPParser: false,
     requireHostHeader: false, // answered in the shape of all refusals instead
@@ -348,8 +351,6 @@ function open(options: ListenerOptions, plane: DataPlane, timeouts: Timeouts): A
         })
       : createHttpsServer({ ...tls, ...http1 });
   }
-  // node:http forgets what is over the count without a word: one more than allowed shows that it was.
-  (server as Server).maxHeadersCount = limits.maxHeaderCount + 1;
-  server.maxConnections = limits.maxConnections;
+  (server as Server).maxHeadersCount = maxHeadersCount;
   return server;
 }

@@ -21,6 +21,8 @@ export class StreamBody implements BodySource {
       .on('error', ignore)
       .on('aborted', this.#onGone)
       .on('close', this.#onGone);
+    // Without a byte a stream of node:http2 ends whether somebody reads it or not, and says so only once.
+    if (this.#source.readableEnded && !this.#source.readableAborted) this.#onEnd();
   }
 
   resume(): void {

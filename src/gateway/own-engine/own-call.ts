@@ -51,6 +51,8 @@ const NO_DESCRIPTORS: ReadonlySet<string | undefined> = new Set(['EMFILE', 'ENFI
 
 /** One request to an upstream, from the wish for a connection to the end of its answer. */
 export class OwnCall implements OpenCall, ResponseEvents {
+  /** Among the calls of its origin; theirs to set. */
+  place = 0;
   readonly #outlet: Outlet;
   readonly #request: UpstreamRequest;
   readonly #answer: UpstreamAnswer;
@@ -185,9 +187,9 @@ export class OwnCall implements OpenCall, ResponseEvents {
 
   #send(connection: ClientConnection): void {
     this.#connection = connection;
-    const { method, path, fields, ownLines, body, switching } = this.#request;
+    const { method, path, fields, body, switching } = this.#request;
     const length = body === undefined ? (WITH_BODY.has(method) ? 0 : undefined) : body.length;
-    const lines = switching ? ownLines + SWITCH_LINES : ownLines;
+    const lines = switching ? SWITCH_LINES : '';
     try {
       const head = requestHead(method, path, this.#outlet.hostLine, fields, length, lines);
       connection.send(head, method, body, switching, this);

@@ -57,6 +57,13 @@ export class OwnClient implements ServerEvents<Socket>, Carried {
     this.#socket.carry(this, true);
   }
 
+  /** As {@link Guest.silentMs}. */
+  get silentMs(): number | undefined {
+    const { phase, phaseSinceMs } = this.machine;
+    if (phase !== 'idle' && phase !== 'head') return undefined;
+    return this.#entrance.clock.nowMs - phaseSinceMs;
+  }
+
   // Of the socket.
 
   receive(chunk: Buffer): void {
@@ -175,7 +182,8 @@ export class OwnClient implements ServerEvents<Socket>, Carried {
   #watchBody(nowMs: number, waitedMs: number): void {
     const { machine } = this;
     const { requestMs, minRate } = this.#entrance.deadlines;
-    if (machine.paused) this.#sending = undefined;
+    // Whoever was not told to go on is not waited for.
+    if (machine.paused || machine.current?.untold === true) this.#sending = undefined;
     else if (this.#sending === undefined) this.#sending = new Pace(machine.bytesIn, nowMs);
     else if (this.#sending.isLost(machine.bytesIn, nowMs, Infinity, minRate)) {
       this.#badBody(`fewer than ${minRate} bytes of the request a second`);

@@ -1,12 +1,9 @@
-import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type ConnectionOptions } from 'node:tls';
-import { secureContext } from '../../net/http-client.ts';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import type { UpstreamOptions } from '../options.ts';
+import { upstreamAddress } from '../upstream-address.ts';
 import { OwnSocket } from './own-socket.ts';
 import { upstreamReads } from './upstream-reads.ts';
-
-/** Milliseconds of silence after which the kernel asks whether the other side is still there. */
-const PROBE_MS = 60_000;
 
 /**
  * Begins a connection. One of `ready` and `failed` is called, unless it was cancelled.
@@ -30,23 +27,7 @@ export function connector(
   sockets: Set<Socket>,
   report: (error: unknown) => void,
 ): Connect {
-  const { protocol, hostname, port } = new URL(origin);
-  const secure = protocol === 'https:';
-  const host = hostname.replace(/^\[|\]$/g, '');
-  const tcp = {
-    host,
-    port: port === '' ? (secure ? 443 : 80) : Number(port),
-    noDelay: true,
-    keepAlive: true,
-    keepAliveInitialDelay: PROBE_MS,
-  };
-  const tls: ConnectionOptions = {
-    ...secureContext(options),
-    ...(isIP(host) === 0 && { servername: host }),
-    ALPNProtocols: ['http/1.1'],
-    rejectUnauthorized: options.disableSslVerification !== true,
-    ...(options.verifyHostname === false && { checkServerIdentity: () => undefined }),
-  };
+  const { secure, tcp, tls } = upstreamAddress(origin, options, 'http/1.1');
   return (lends, ready, failed) => {
     let own: OwnSocket | undefined;
     const onread = upstreamReads((chunk) => own?.receive(chunk));

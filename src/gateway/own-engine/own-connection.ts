@@ -12,6 +12,10 @@ export class OwnConnection extends Connection {
     this.#machine = machine;
   }
 
+  protected override emptied(): void {
+    // The machine knows since when.
+  }
+
   /** A gateway that drains still answers the requests that are here. */
   override get isLast(): boolean {
     return this.plane.draining && !this.#machine.waiting;

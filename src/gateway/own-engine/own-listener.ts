@@ -1,23 +1,19 @@
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import {
   createServer as createTlsServer,
   type Server as TlsServer,
   type TLSSocket,
 } from 'node:tls';
 import type { Clock } from '../../http1/wire.ts';
+import type { Admission } from '../admission.ts';
+import { type Arrival, Arrivals } from '../arrivals.ts';
+import { bind } from '../bind.ts';
 import { plainAddress } from '../client-address.ts';
 import type { EngineListener } from '../client-side.ts';
 import type { Connection } from '../connection.ts';
 import type { DataPlane } from '../data-plane.ts';
 import type { Http2Front } from '../http2-front.ts';
-import {
-  type Bound,
-  ListenError,
-  type Listening,
-  type ListenerOptions,
-  type ListenerTls,
-  type Timeouts,
-} from '../options.ts';
+import type { Bound, Listening, ListenerOptions, ListenerTls, Timeouts } from '../options.ts';
 import { errorText } from '../error-text.ts';
 import { tlsContext } from '../tls-server.ts';
 import { deadlinesOf } from './deadlines.ts';
@@ -26,36 +22,36 @@ import { type Entrance, OwnClient } from './own-client.ts';
 /** One bound address, TCP or TLS, whose clients are read by `src/http1`. */
 export class OwnListener implements EngineListener {
   readonly #options: ListenerOptions;
-  readonly #plane: DataPlane;
+  #plane: DataPlane;
   readonly #http2: Http2Front | undefined;
   readonly #server: Server | TlsServer;
   readonly #clock: Clock & { nowMs: number };
-  readonly #entrance: Entrance;
+  readonly #entrance: { -readonly [Part in keyof Entrance]: Entrance[Part] };
   readonly #clients = new Set<OwnClient>();
-  /** TLS: TCP sockets by the client's address and port, and those of them whose handshake is under way. */
-  readonly #below = new Map<string, Socket>();
+  readonly #arrivals: Arrivals;
+  /** TLS: those whose handshake is under way. */
   readonly #shaking = new Set<Socket>();
 
-  /** @param http2 what serves it; undefined: it is not offered */
+  /**
+   * @param http2 what serves it; undefined: it is not offered
+   * @param admission who may connect to it, and to the other listeners of this thread
+   */
   constructor(
     options: ListenerOptions,
     plane: DataPlane,
     timeouts: Timeouts,
     http2: Http2Front | undefined,
+    admission: Admission,
   ) {
     this.#options = options;
     this.#plane = plane;
     this.#http2 = http2;
+    this.#arrivals = new Arrivals(admission);
     this.#clock = { nowMs: performance.now() };
-    const { limits } = plane;
     this.#entrance = {
       plane,
       site: { kind: options.kind, scheme: options.kind === 'http' ? 'http' : 'https' },
-      limits: {
-        maxTarget: limits.maxUriLength,
-        maxFieldBytes: limits.maxHeaderSize,
-        maxFields: limits.maxHeaderCount,
-      },
+      limits: headLimits(plane),
       clock: this.#clock,
       deadlines: deadlinesOf(plane, timeouts),
       forget: (client) => this.#clients.delete(client),
@@ -64,7 +60,7 @@ export class OwnListener implements EngineListener {
     if (options.kind === 'http') {
       const tcp = { allowHalfOpen: true, noDelay: true };
       this.#server = createServer(tcp, (socket) => {
-        this.#guard(socket, () => this.#enter(socket, socket));
+        this.#guard(socket, () => this.#enter(socket, this.#arrivals.take(socket)));
       });
     } else {
       this.#server = createTlsServer(
@@ -77,25 +73,10 @@ export class OwnListener implements EngineListener {
         (stream) => this.#guard(stream, () => this.#shaken(stream)),
       ).on('connection', (socket: Socket) => this.#shake(socket));
     }
-    this.#server.maxConnections = limits.maxConnections;
   }
 
-  listen({ ports = {}, shared = false }: Listening): Promise<Bound> {
-    const { kind, host } = this.#options;
-    const port = ports[kind] ?? this.#options.port;
-    const server: Server = this.#server;
-    return new Promise((resolve, fail) => {
-      const onError = (error: Error): void => fail(new ListenError({ kind, host, port }, error));
-      server.once('error', onError);
-      server.listen({ host, port, reusePort: shared }, () => {
-        server.off('error', onError);
-        server.on('error', (error) => {
-          this.#plane.log.error('Gateway', `${kind} listener on port ${port}: ${error.message}`);
-        });
-        const bound = server.address() as AddressInfo;
-        resolve({ kind, host: bound.address, port: bound.port });
-      });
-    });
+  listen(how: Listening): Promise<Bound> {
+    return bind(this.#server, this.#options, how, this.#plane.log);
   }
 
   announceClose(): void {
@@ -131,9 +112,18 @@ export class OwnListener implements EngineListener {
     if ('setSecureContext' in this.#server) this.#server.setSecureContext(tlsContext(tls));
   }
 
+  setPlane(plane: DataPlane, timeouts: Timeouts): void {
+    this.#plane = plane;
+    this.#entrance.plane = plane;
+    this.#entrance.limits = headLimits(plane);
+    this.#entrance.deadlines = deadlinesOf(plane, timeouts);
+    this.#http2?.setPlane(plane, timeouts);
+  }
+
   sweep(nowMs: number): void {
     this.#clock.nowMs = nowMs;
     for (const client of this.#clients) client.sweep(nowMs);
+    this.#http2?.sweep(nowMs);
   }
 
   /** What is thrown here costs this connection, and no other. */
@@ -147,46 +137,50 @@ export class OwnListener implements EngineListener {
     }
   }
 
-  /** HTTP/1.1 begins. */
-  #enter(stream: Socket, tcp: Socket): void {
-    const client = new OwnClient(this.#entrance, stream, tcp, plainAddress(tcp.remoteAddress));
+  /** HTTP/1.1 begins, where there is room for it. */
+  #enter(stream: Socket, arrival: Arrival | undefined): void {
+    if (arrival === undefined) return;
+    const { socket } = arrival;
+    const peer = plainAddress(socket.remoteAddress);
+    const client = new OwnClient(this.#entrance, stream, socket, peer);
+    arrival.inside = client;
     this.#clients.add(client);
     if (this.#plane.closing) client.closeWhenIdle();
   }
 
   /** A handshake begins. */
   #shake(socket: Socket): void {
-    const name = endOf(socket);
-    this.#below.set(name, socket);
+    socket.on('error', ignore);
+    if (this.#arrivals.take(socket) === undefined) return;
     this.#shaking.add(socket);
-    socket.on('error', ignore).once('close', () => {
-      this.#below.delete(name);
-      this.#shaking.delete(socket);
-    });
+    socket.once('close', () => this.#shaking.delete(socket));
   }
 
   /** A handshake has ended well. */
   #shaken(stream: TLSSocket): void {
-    const tcp = this.#below.get(endOf(stream));
-    if (tcp === undefined) {
+    const arrival = this.#arrivals.below(stream);
+    if (arrival === undefined) {
       stream.destroy(); // the client is gone already, and its name with it
       return;
     }
-    this.#shaking.delete(tcp);
+    this.#shaking.delete(arrival.socket);
     if (this.#http2 !== undefined && stream.alpnProtocol === 'h2') {
-      this.#http2.accept(stream, tcp);
+      this.#http2.accept(stream, arrival);
     } else {
       stream.allowHalfOpen = true;
-      this.#enter(stream, tcp);
+      this.#enter(stream, arrival);
     }
   }
 }
 
-function ignore(): void {
-  // An 'error' event without a listener would end the process; the TLS socket above hears of it too.
+function headLimits({ limits }: DataPlane): Entrance['limits'] {
+  return {
+    maxTarget: limits.maxUriLength,
+    maxFieldBytes: limits.maxHeaderSize,
+    maxFields: limits.maxHeaderCount,
+  };
 }
 
-/** What a TCP socket and the TLS socket above it have in common. */
-function endOf(socket: Socket): string {
-  return `${socket.remoteAddress} ${socket.remotePort}`;
+function ignore(): void {
+  // An 'error' event without a listener would end the process; the TLS socket above hears of it too.
 }

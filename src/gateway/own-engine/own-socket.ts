@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
-import type { Wire } from '../../http1/wire.ts';
+import { GIVEN_AWAY_BYTES, type Wire } from '../../http1/wire.ts';
+import { Outbox } from './outbox.ts';
 
 /** What a socket tells the state machine that it carries. */
 export interface Carried {
@@ -18,6 +19,9 @@ export interface Carried {
 /** Where a socket has its owner: listeners are common to all sockets, so that an idle one costs none of its own. */
 const OWNER = Symbol('owner');
 
+/** One for all sockets of a thread. */
+const outbox = new Outbox();
+
 type Owned = Socket & { [OWNER]?: OwnSocket };
 
 /** A TCP or TLS socket as the state machines of `src/http1` see it. */
@@ -32,6 +36,8 @@ export class OwnSocket implements Wire {
   #blocked = false;
   /** It was ended from here: what still comes is nobody's. */
   #ended = false;
+  /** Text that leaves with this turn of the event loop. */
+  #kept = '';
 
   /** Hears nothing before {@link carry}. */
   constructor(stream: Socket, tcp: Socket) {
@@ -48,18 +54,33 @@ export class OwnSocket implements Wire {
   }
 
   get backlog(): number {
-    return this.stream.writableLength;
+    return this.stream.writableLength + this.#kept.length;
   }
 
   write(bytes: string | Uint8Array): boolean {
-    const { stream } = this;
-    if (typeof bytes === 'string') stream.write(bytes, 'latin1');
-    else stream.write(bytes);
+    if (typeof bytes === 'string') {
+      const first = this.#kept === '';
+      this.#kept += bytes;
+      if (this.#kept.length >= GIVEN_AWAY_BYTES) this.send();
+      else if (first) outbox.add(this);
+    } else {
+      this.send();
+      this.stream.write(bytes);
+    }
     return this.#hasRoom();
+  }
+
+  /** Gives what is kept to the kernel. */
+  send(): void {
+    const kept = this.#kept;
+    if (kept === '') return;
+    this.#kept = '';
+    if (!this.stream.destroyed) this.stream.write(kept, 'latin1');
   }
 
   writeAll(first: string, body: Uint8Array, last: string): boolean {
     const { stream } = this;
+    this.send();
     stream.cork();
     if (first !== '') stream.write(first, 'latin1');
     stream.write(body);
@@ -77,15 +98,18 @@ export class OwnSocket implements Wire {
   }
 
   end(): void {
+    this.send();
     this.stream.end();
   }
 
   destroy(): void {
+    this.send();
     this.#ended = true;
     this.stream.destroy();
   }
 
   reset(): void {
+    this.send();
     this.#ended = true;
     this.#tcp.resetAndDestroy(); // a TLS socket has no reset of its own
     if (this.stream !== this.#tcp) this.stream.destroy();
@@ -93,6 +117,7 @@ export class OwnSocket implements Wire {
 
   /** The socket for another protocol: paused, with no listener that does anything. `gone` still comes. */
   release(): Socket {
+    this.send();
     this.#ended = true;
     this.stream.off('data', onData).off('end', onEnd).off('drain', onDrain).pause();
     return this.stream;

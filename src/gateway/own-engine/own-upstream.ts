@@ -35,7 +35,11 @@ export class OwnUpstream implements UpstreamSide, Outlet {
   readonly #clock: Clock & { nowMs: number };
   readonly #sockets = new Set<Socket>();
   readonly #connect: Connect;
-  readonly #calls = new Set<OwnCall>();
+  /**
+   * In no order; each call knows its place. No `Set`: one that many come into and leave soon keeps those that it had when it made itself anew
+   * alive, by a chain of its former tables that only the collection of the old generation ends.
+   */
+  readonly #calls: OwnCall[] = [];
 
   constructor(origin: string, options: UpstreamOptions, log: Log) {
     this.origin = origin;
@@ -53,6 +57,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
       (ready, failed) => this.#connect(true, (socket) => ready(this.#client(socket, true)), failed),
       {
         maxConnections: options.maxActive ?? 1_000,
+        maxIdle: options.maxIdle,
         maxQueued: MAX_QUEUED,
         queueMs: QUEUE_MS,
         connectMs: this.connectMs,
@@ -64,7 +69,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
 
   call(request: UpstreamRequest, answer: UpstreamAnswer, fresh: boolean): OpenCall {
     const call = new OwnCall(this, request, answer);
-    this.#calls.add(call);
+    call.place = this.#calls.push(call) - 1;
     call.start(fresh);
     return call;
   }
@@ -72,7 +77,8 @@ export class OwnUpstream implements UpstreamSide, Outlet {
   sweep(nowMs: number): void {
     this.#clock.nowMs = nowMs;
     this.pool.sweep();
-    for (const call of this.#calls) call.sweep(nowMs);
+    // From behind, as one that is over leaves its place to the last.
+    for (let at = this.#calls.length - 1; at >= 0; at--) this.#calls[at]?.sweep(nowMs);
   }
 
   async close(): Promise<void> {
@@ -90,7 +96,11 @@ export class OwnUpstream implements UpstreamSide, Outlet {
   }
 
   forget(call: OwnCall): void {
-    this.#calls.delete(call);
+    const { place } = call;
+    const last = this.#calls.pop();
+    if (last === undefined || last === call) return;
+    this.#calls[place] = last;
+    last.place = place;
   }
 
   /** A connection that may become another protocol's: for one call, and not of the pool. */

@@ -20,9 +20,9 @@ const GET: UpstreamRequest = {
   method: 'GET',
   path: '/a',
   fields: [],
-  ownLines: '',
   body: undefined,
   switching: false,
+  trailers: false,
 };
 
 class Recorder implements UpstreamAnswer {
@@ -114,6 +114,21 @@ test('calls one after the other share a connection', async (t) => {
   }
   assert.deepEqual(seen, Array(3).fill(`GET /a ${new URL(server.url).host} 1`));
   assert.equal(side.pool.idle, 1);
+});
+
+test('of connections that were busy at one time, as many are kept as may be idle', async (t) => {
+  const server = await startHttpServer((_, response) => response.end('hello'));
+  t.after(() => server.close());
+  for (const [maxIdle, kept] of [
+    [undefined, 3],
+    [2, 2],
+    [0, 0],
+  ] as const) {
+    const side = upstream(t, server.url, { maxIdle });
+    const calls = [1, 2, 3].map(() => call(side));
+    for (const one of calls) assert.equal((await one.end()).status, 200);
+    assert.equal(side.pool.idle, kept, `${maxIdle}`);
+  }
 });
 
 test('large answers that come at the same time are not mixed up', async (t) => {

@@ -2,22 +2,19 @@ import {
   constants,
   createSecureServer,
   type Http2SecureServer,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from 'node:http2';
-import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { GatewayFault } from '../../errors.ts';
+import type { Arrival } from '../arrivals.ts';
 import { plainAddress } from '../client-address.ts';
 import { Connection } from '../connection.ts';
 import type { DataPlane } from '../data-plane.ts';
 import { Exchange, type Site } from '../exchange.ts';
-import { handle } from '../handle.ts';
 import type { Http2Front } from '../http2-front.ts';
+import { Http2Guard } from '../http2-guard.ts';
 import type { Limits, ListenerOptions, Timeouts } from '../options.ts';
-import { reject } from '../reject.ts';
-import { Http2Client } from './http2-compat.ts';
+import { Http2Client, serveHttp2 } from './http2-client.ts';
 
 /** As the last stream of a GOAWAY: those that are opened before the client hears of it are served. */
 const ANY_STREAM = 2 ** 31 - 1;
@@ -26,6 +23,7 @@ const ANY_STREAM = 2 ** 31 - 1;
 export function sessionBounds(limits: Limits) {
   return {
     // Beyond these nghttp2 resets the stream without an answer, so they leave room for ours.
+    strictSingleValueFields: false, // ours are looked at before
     maxHeaderListPairs: 2 * limits.maxHeaderCount + 10,
     settings: {
       maxConcurrentStreams: limits.maxStreams,
@@ -36,25 +34,33 @@ export function sessionBounds(limits: Limits) {
 }
 
 /** HTTP/2 of node:http2, on connections that another listener has accepted: its server never listens. */
-export class CompatFront implements Http2Front {
-  readonly #plane: DataPlane;
+export class StreamFront implements Http2Front {
+  #plane: DataPlane;
   readonly #site: Site;
-  readonly #keepAliveMs: number;
-  readonly #server: Http2SecureServer;
+  readonly #guard: Http2Guard;
+  #timeouts: Timeouts;
+  #server: Http2SecureServer;
   readonly #sessions = new Set<ServerHttp2Session>();
   /** Those on which a request has come. */
   readonly #connections = new Map<ServerHttp2Session, Connection>();
+  /** What they are on. */
+  readonly #arrivals = new WeakMap<ServerHttp2Session, Arrival>();
+  /** The one whose session is being made. */
+  #arriving: Arrival | undefined;
 
   constructor(options: ListenerOptions, plane: DataPlane, timeouts: Timeouts) {
     this.#plane = plane;
     this.#site = { kind: options.kind, scheme: 'https' };
-    this.#keepAliveMs = timeouts.keepAliveMs;
+    this.#guard = new Http2Guard(plane.log);
+    this.#timeouts = timeouts;
     this.#server = createSecureServer(sessionBounds(plane.limits));
     this.#follow();
   }
 
-  accept(stream: TLSSocket): void {
+  accept(stream: TLSSocket, arrival: Arrival): void {
+    this.#arriving = arrival;
     this.#server.emit('secureConnection', stream);
+    this.#arriving = undefined;
   }
 
   announceClose(): void {
@@ -71,6 +77,18 @@ export class CompatFront implements Http2Front {
     for (const session of this.#sessions) session.destroy();
   }
 
+  setPlane(plane: DataPlane, timeouts: Timeouts): void {
+    this.#plane = plane;
+    this.#timeouts = timeouts;
+    // Sessions keep the bounds, and the server, that they began with.
+    this.#server = createSecureServer(sessionBounds(plane.limits));
+    this.#follow();
+  }
+
+  sweep(nowMs: number): void {
+    this.#guard.sweep(nowMs);
+  }
+
   connections(): Iterable<Connection> {
     return this.#connections.values();
   }
@@ -79,55 +97,34 @@ export class CompatFront implements Http2Front {
     this.#server
       .on('session', (session: ServerHttp2Session) => {
         this.#sessions.add(session);
+        if (this.#arriving !== undefined) this.#arrivals.set(session, this.#arriving);
         if (this.#plane.closing) session.close();
         session.once('close', () => {
           this.#sessions.delete(session);
           this.#connections.delete(session);
         });
-        session.setTimeout(this.#keepAliveMs, () => session.close());
+        session.setTimeout(this.#timeouts.keepAliveMs, () => session.close());
+        this.#guard.watch(session, this.#timeouts);
       })
-      .on('request', (request: Http2ServerRequest, response: Http2ServerResponse) => {
-        this.#enter(request, response, false, handle);
-      })
-      .on('checkContinue', (request: Http2ServerRequest, response: Http2ServerResponse) => {
-        this.#enter(request, response, true, handle);
-      })
-      .on('checkExpectation', (request: Http2ServerRequest, response: Http2ServerResponse) => {
-        this.#refuse(request, response, new GatewayFault('expectationFailed', 'unknown'));
-      })
-      .on('connect', (request: Http2ServerRequest, response: Http2ServerResponse) => {
-        const fault = new GatewayFault('methodNotAllowed', 'CONNECT is not served', { allow: '' });
-        this.#refuse(request, response, fault);
+      .on('stream', (stream: ServerHttp2Stream, _: unknown, flags: number, raw: string[]) => {
+        this.#enter(stream, new Http2Client(stream, raw, flags, this.#plane.idleBodyTimeoutMs));
       });
   }
 
-  #refuse(request: Http2ServerRequest, response: Http2ServerResponse, fault: GatewayFault): void {
-    this.#enter(request, response, false, (exchange) => reject(exchange, fault));
-  }
-
-  #enter(
-    request: Http2ServerRequest,
-    response: Http2ServerResponse,
-    expectsContinue: boolean,
-    run: (exchange: Exchange) => void,
-  ): void {
-    const { session } = request.stream;
+  #enter(stream: ServerHttp2Stream, client: Http2Client): void {
+    const { session } = stream;
     if (session === undefined) return; // it ended under its first request
-    const client = new Http2Client(
-      request,
-      response,
-      expectsContinue,
-      this.#plane.idleBodyTimeoutMs,
-    );
-    const connection = this.#connection(session as ServerHttp2Session, request.socket);
-    run(new Exchange(this.#plane, this.#site, connection, client));
+    const connection = this.#connection(session as ServerHttp2Session);
+    serveHttp2(new Exchange(this.#plane, this.#site, connection, client), client);
   }
 
-  #connection(session: ServerHttp2Session, socket: Socket): Connection {
+  #connection(session: ServerHttp2Session): Connection {
     let connection = this.#connections.get(session);
     if (connection === undefined) {
-      connection = new Connection(plainAddress(socket.remoteAddress), this.#plane);
+      connection = new Connection(plainAddress(session.socket.remoteAddress), this.#plane);
       if (!session.destroyed) this.#connections.set(session, connection);
+      const arrival = this.#arrivals.get(session);
+      if (arrival !== undefined) arrival.inside = connection;
     }
     return connection;
   }

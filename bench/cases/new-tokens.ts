@@ -1,0 +1,47 @@
+import { underLoad, LOAD_CORE, type Target } from '../stage.ts';
+import { PETS_PATH, writeWrkScript, wrk } from '../wrk.ts';
+import { alternate, cpuAim, measurementTable, sayMeasurement, type BenchCase } from './case.ts';
+import { FEW_FIELDS, urlOf } from './wrk-case.ts';
+
+/** Of each round, that nobody has seen. */
+const TOKENS = 12_000;
+const WARM_UP_TOKENS = 3_000;
+/** Whoever is not through by then has the figures of what was done. */
+const SECONDS = 3;
+const ROUNDS = 5;
+
+/** Every token is new: each program gets the same list, once. */
+export const newTokens: BenchCase = {
+  name: 'new',
+  title: 'Every token new (RS256)',
+  async run(stage) {
+    const { around, settings } = stage;
+    const rounds = settings.rounds ?? ROUNDS;
+    const targets = await stage.targets(['haproxy-jwt', 'own', 'node', 'fastify', 'krakend']);
+    const list = async (count: number, id: string): Promise<string> => {
+      const tokens = await around.tokens.fresh(count);
+      const load = { path: PETS_PATH, fields: FEW_FIELDS, tokens, once: true };
+      return writeWrkScript(around.folder, id, load);
+    };
+    console.log(`Making ${TOKENS} new tokens for each of ${rounds} rounds`);
+    const warmUp = await list(WARM_UP_TOKENS, 'new-warm-up');
+    const scripts: string[] = [];
+    for (let round = 1; round <= rounds; round++) scripts.push(await list(TOKENS, `new-${round}`));
+    const send = (target: Target, script: string, seconds: number) =>
+      underLoad(target, () =>
+        wrk({ url: urlOf(target, false), script, seconds, once: true, cores: LOAD_CORE }),
+      );
+    for (const target of targets) await send(target, warmUp, 1);
+    const results = await alternate(
+      targets,
+      rounds,
+      (target, round) => send(target, scripts[round - 1] ?? warmUp, SECONDS),
+      sayMeasurement,
+    );
+    const counts = `${TOKENS.toLocaleString('en')} new tokens for each round, ${SECONDS} s at most`;
+    return {
+      text: `${measurementTable(targets, results)}\n\n${counts}.`,
+      aims: [cpuAim('every token new: CPU, to HAProxy with JWT', 1.35, results, 'haproxy-jwt')],
+    };
+  },
+};

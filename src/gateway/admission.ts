@@ -1,0 +1,178 @@
+import { addressBlock } from '../net/address-block.ts';
+import type { DataPlane } from './data-plane.ts';
+import { Seldom } from './seldom.ts';
+
+/** Milliseconds between two lines of the log. */
+const SAY_MS = 60_000;
+
+/** So many of those that are silent are found at one look over a crowd, so that the next ones cost none. */
+const CANDIDATES = 1_024;
+
+/** A crowd of this many is looked over whenever somebody comes; a larger one, when nobody there is silent, once in each sweep. */
+const SMALL = 256;
+
+/** A connection that was let in. */
+export interface Guest {
+  /**
+   * Milliseconds since anything was under way on it: it owes a handshake, or the head of a request. Undefined: something is under way.
+   */
+  readonly silentMs: number | undefined;
+  /** Ends it now. */
+  evict(): void;
+}
+
+/** What it is decided by, and who hears of it. Addresses of trusted proxies have no bound of their own: many clients come through them. */
+export type House = Pick<DataPlane, 'limits' | 'trustedProxies' | 'observer' | 'log'>;
+
+/**
+ * Who may connect to the listeners of one thread. When an address, or all together, have too many connections, the one goes that has been
+ * silent for longest: nothing is under way there. Where something is under way on all of them the new one goes. A request that was begun is
+ * never given up for a connection.
+ */
+export class Admission {
+  readonly #house: () => House;
+  readonly #seldom: Seldom;
+  readonly #all = new Crowd();
+  /** By address block, those that have somebody here. */
+  readonly #crowds = new Map<string, Crowd>();
+  readonly #places = new Map<Guest, Place>();
+  /** Those that were looked over since the last sweep. */
+  readonly #looked = new Set<Crowd>();
+
+  /**
+   * @param house what holds now
+   * @param now milliseconds of a clock that is never set back, for the log
+   */
+  constructor(house: () => House, now?: () => number) {
+    this.#house = house;
+    this.#seldom = new Seldom(SAY_MS, now);
+  }
+
+  /** Connections that are here. */
+  get size(): number {
+    return this.#places.size;
+  }
+
+  /** @returns false: there is no room, and it is to be closed */
+  enter(address: string, guest: Guest): boolean {
+    const { limits, trustedProxies } = this.#house();
+    const block = trustedProxies.trusts(address) ? undefined : addressBlock(address);
+    const own = block === undefined ? undefined : this.#crowds.get(block);
+    if (
+      !this.#hasRoom(own, limits.maxConnectionsPerAddress) ||
+      !this.#hasRoom(this.#all, limits.maxConnections)
+    ) {
+      this.#closed('connectionsRefused', address);
+      return false;
+    }
+    this.#places.set(guest, { address, block });
+    this.#all.members.add(guest);
+    if (block === undefined) return true;
+    // Anew, as the crowd is forgotten with its last member, and that may have been evicted.
+    const crowd = this.#crowds.get(block) ?? new Crowd();
+    this.#crowds.set(block, crowd);
+    crowd.members.add(guest);
+    return true;
+  }
+
+  /** A connection is closed. Has no effect on who is not here. */
+  leave(guest: Guest): void {
+    const place = this.#places.get(guest);
+    if (place === undefined) return;
+    this.#places.delete(guest);
+    this.#all.members.delete(guest);
+    if (place.block === undefined) return;
+    const crowd = this.#crowds.get(place.block);
+    crowd?.members.delete(guest);
+    if (crowd?.members.size === 0) this.#crowds.delete(place.block);
+  }
+
+  /** What was found silent before may be found anew. */
+  sweep(): void {
+    for (const crowd of this.#looked) crowd.forget();
+    this.#looked.clear();
+  }
+
+  #hasRoom(crowd: Crowd | undefined, limit: number): boolean {
+    if (crowd === undefined || crowd.members.size < limit) return true;
+    this.#looked.add(crowd);
+    const guest = crowd.longestSilent();
+    const place = guest && this.#places.get(guest);
+    if (guest === undefined || place === undefined) return false;
+    this.leave(guest);
+    guest.evict();
+    this.#closed('connectionsEvicted', place.address);
+    return true;
+  }
+
+  #closed(how: 'connectionsEvicted' | 'connectionsRefused', address: string): void {
+    const { observer, log } = this.#house();
+    observer.tally(how);
+    const count = this.#seldom.happened();
+    if (count === undefined) return;
+    log.warn(
+      'Gateway',
+      `${count} connection(s) closed as there are too many, the last one from ${address}: listenerConfig.maxConnections, maxConnectionsPerAddress`,
+    );
+  }
+}
+
+interface Place {
+  readonly address: string;
+  /** Undefined: it counts among all only. */
+  readonly block: string | undefined;
+}
+
+interface Candidate {
+  readonly guest: Guest;
+  /** When it was looked at, milliseconds. */
+  readonly silentMs: number;
+}
+
+/** Connections that have a bound together. */
+class Crowd {
+  readonly members = new Set<Guest>();
+  /** The longest silent last. Whoever is not among them has been silent for a shorter time. */
+  #candidates: Candidate[] = [];
+  /** At the last look nobody was silent. */
+  #inVain = false;
+
+  /** Looks at all members now and then only: between two looks those come that were found then, if they have kept silent. */
+  longestSilent(): Guest | undefined {
+    const known = this.#next();
+    if (known !== undefined) return known;
+    if (this.#inVain && this.members.size > SMALL) return undefined;
+    this.#look();
+    return this.#next();
+  }
+
+  forget(): void {
+    this.#candidates = [];
+    this.#inVain = false;
+  }
+
+  #next(): Guest | undefined {
+    for (let last = this.#candidates.pop(); last !== undefined; last = this.#candidates.pop()) {
+      const { guest, silentMs } = last;
+      if (!this.members.has(guest)) continue;
+      const now = guest.silentMs;
+      // Less: something was under way there meanwhile.
+      if (now !== undefined && now >= silentMs) return guest;
+    }
+    return undefined;
+  }
+
+  #look(): void {
+    const silent: Candidate[] = [];
+    for (const guest of this.members) {
+      const { silentMs } = guest;
+      if (silentMs !== undefined) silent.push({ guest, silentMs });
+    }
+    this.#inVain = silent.length === 0;
+    // Stable: of those that are silent for the same time the one that came first is behind the others.
+    this.#candidates = silent
+      .toSorted((one, other) => other.silentMs - one.silentMs)
+      .slice(0, CANDIDATES)
+      .reverse();
+  }
+}

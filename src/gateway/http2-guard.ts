@@ -1,0 +1,198 @@
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { Log } from '../log.ts';
+import type { Timeouts } from './options.ts';
+import { Seldom } from './seldom.ts';
+
+/** So many at once, and so many a second for long. */
+interface Allowance {
+  readonly burst: number;
+  readonly perSecond: number;
+}
+
+/**
+ * Streams that end before their answer begins, whoever resets them: opening and resetting costs a client nothing and the gateway a request
+ * (CVE-2023-44487), and a client can make the server do the resetting (CVE-2025-8671). Resets of all streams are besides bounded by nghttp2.
+ */
+const UNANSWERED: Allowance = { burst: 200, perSecond: 20 };
+
+/** PING, each of which is answered (CVE-2019-9512). */
+const PINGS: Allowance = { burst: 200, perSecond: 10 };
+
+/** SETTINGS, each of which is confirmed (CVE-2019-9515). */
+const SETTINGS: Allowance = { burst: 50, perSecond: 1 };
+
+/**
+ * Bytes sent per PING from which on they are taken for measurements of a connection in use, as gRPC's clients make with each piece of an
+ * answer. The answer to a PING has 17.
+ */
+const USEFUL_BYTES = 64;
+
+/** Bytes that a session without a stream may be sent between two looks that are so many milliseconds apart. Frames that Node tells nobody of. */
+const IDLE_BYTES = 65_536;
+const IDLE_WINDOW_MS = 10_000;
+
+/** Milliseconds between two warnings, at least. */
+const SAY_MS = 60_000;
+
+/**
+ * What HTTP/2 clients may do beside requests, on top of what node:http2 and nghttp2 bound by themselves. It works on sessions alone,
+ * whatever serves their streams.
+ */
+export class Http2Guard {
+  readonly #log: Log;
+  readonly #seldom = new Seldom(SAY_MS);
+  readonly #sessions = new Set<GuardedSession>();
+  readonly #clock = { nowMs: performance.now() };
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** A session has begun. */
+  watch(session: ServerHttp2Session, timeouts: Timeouts): void {
+    const guarded = new GuardedSession(session, timeouts, this.#clock, (why) => this.#tell(why));
+    this.#sessions.add(guarded);
+    session.once('close', () => this.#sessions.delete(guarded));
+  }
+
+  /** @param nowMs milliseconds of a clock that is never set back */
+  sweep(nowMs: number): void {
+    this.#clock.nowMs = nowMs;
+    for (const session of this.#sessions) session.sweep(nowMs);
+  }
+
+  #tell(why: string): void {
+    const count = this.#seldom.happened();
+    if (count === undefined) return;
+    const others = count === 1 ? '' : `, as ${count - 1} before it`;
+    this.#log.warn('Gateway', `an HTTP/2 session is ended: ${why}${others}`);
+  }
+}
+
+class GuardedSession {
+  readonly #session: ServerHttp2Session;
+  readonly #timeouts: Timeouts;
+  readonly #clock: { readonly nowMs: number };
+  readonly #tell: (why: string) => void;
+  readonly #unanswered: Bucket;
+  readonly #pings: Bucket;
+  readonly #settings: Bucket;
+  /** Streams that are open. */
+  #open = 0;
+  /** Since when there is none, milliseconds. */
+  #idleSince: number;
+  /** Requests whose end has not been seen yet, the oldest first, and when they began. */
+  readonly #unfinished = new Map<ServerHttp2Stream, number>();
+  /** Streams that have begun, in all; at the last look for bytes that are of no use. */
+  #begun = 0;
+  #begunBefore = 0;
+  #readBefore = 0;
+  #lookedAt: number;
+  /** Bytes sent when PING was last found to be of use. */
+  #written = 0;
+
+  constructor(
+    session: ServerHttp2Session,
+    timeouts: Timeouts,
+    clock: { readonly nowMs: number },
+    tell: (why: string) => void,
+  ) {
+    this.#session = session;
+    this.#timeouts = timeouts;
+    this.#clock = clock;
+    this.#tell = tell;
+    this.#idleSince = clock.nowMs;
+    this.#lookedAt = clock.nowMs;
+    this.#unanswered = new Bucket(UNANSWERED, clock.nowMs);
+    this.#pings = new Bucket(PINGS, clock.nowMs);
+    this.#settings = new Bucket(SETTINGS, clock.nowMs);
+    session
+      .on('stream', (stream: ServerHttp2Stream) => this.#begins(stream))
+      .on('ping', () => this.#pinged())
+      .on('remoteSettings', () => {
+        if (!this.#settings.take(clock.nowMs)) this.#end('too many SETTINGS');
+      });
+  }
+
+  sweep(nowMs: number): void {
+    const { requestMs, keepAliveMs } = this.#timeouts;
+    for (const [stream, since] of this.#unfinished) {
+      if (requestMs === 0 || nowMs - since < requestMs) break;
+      this.#unfinished.delete(stream);
+      // An answer that has begun is a conversation: gRPC's may last.
+      const coming = stream.state.state === constants.NGHTTP2_STREAM_STATE_OPEN;
+      if (coming && !stream.headersSent) stream.close(constants.NGHTTP2_CANCEL);
+    }
+    if (this.#open === 0 && nowMs - this.#idleSince >= keepAliveMs) this.#session.close();
+    if (nowMs - this.#lookedAt >= IDLE_WINDOW_MS) this.#lookForNoise(nowMs);
+  }
+
+  #begins(stream: ServerHttp2Stream): void {
+    this.#open++;
+    this.#begun++;
+    if (!stream.endAfterHeaders) this.#unfinished.set(stream, this.#clock.nowMs);
+    stream.once('close', () => {
+      this.#open--;
+      this.#unfinished.delete(stream);
+      this.#idleSince = this.#clock.nowMs;
+      if (stream.headersSent || this.#session.destroyed) return;
+      if (!this.#unanswered.take(this.#clock.nowMs))
+        this.#end('too many streams without an answer');
+    });
+  }
+
+  #pinged(): void {
+    if (this.#pings.take(this.#clock.nowMs)) return;
+    const written = this.#session.socket.bytesWritten;
+    if (written - this.#written < PINGS.burst * USEFUL_BYTES) {
+      this.#end('too many PING');
+      return;
+    }
+    this.#written = written;
+    this.#pings.fill();
+  }
+
+  /** WINDOW_UPDATE, PRIORITY, frames of unknown types: node:http2 says nothing of them. */
+  #lookForNoise(nowMs: number): void {
+    const read = this.#session.destroyed ? 0 : this.#session.socket.bytesRead;
+    const quiet = this.#open === 0 && this.#begun === this.#begunBefore;
+    if (quiet && read - this.#readBefore > IDLE_BYTES) this.#end('frames and no request');
+    this.#lookedAt = nowMs;
+    this.#begunBefore = this.#begun;
+    this.#readBefore = read;
+  }
+
+  #end(why: string): void {
+    const session = this.#session;
+    if (session.destroyed) return;
+    this.#tell(`${why} (from ${session.socket.remoteAddress})`);
+    session.destroy(new Error(why), constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  }
+}
+
+/** Counts against an {@link Allowance}. */
+class Bucket {
+  readonly #allowance: Allowance;
+  #left: number;
+  #filledMs: number;
+
+  constructor(allowance: Allowance, nowMs: number) {
+    this.#allowance = allowance;
+    this.#left = allowance.burst;
+    this.#filledMs = nowMs;
+  }
+
+  /** @returns false: there is none left */
+  take(nowMs: number): boolean {
+    const { burst, perSecond } = this.#allowance;
+    this.#left = Math.min(burst, this.#left + ((nowMs - this.#filledMs) / 1_000) * perSecond);
+    this.#filledMs = nowMs;
+    if (this.#left < 1) return false;
+    this.#left--;
+    return true;
+  }
+
+  fill(): void {
+    this.#left = this.#allowance.burst;
+  }
+}

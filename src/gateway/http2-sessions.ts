@@ -1,0 +1,220 @@
+import type { ClientHttp2Session } from 'node:http2';
+import { UpstreamSession } from './http2-session.ts';
+import type { UpstreamFailure } from './upstream-side.ts';
+
+/** Connections to one origin. */
+const MAX_SESSIONS = 4;
+
+/** Streams on one connection before another is opened. */
+const ENOUGH_STREAMS = 100;
+
+/** Bounds of the wait for one of the connections, where all are busy. */
+const MAX_WAITING = 1_000;
+const WAIT_MS = 5_000;
+
+/** A connection on which nothing came for so long is asked for a sign of life beside its next call. Milliseconds. */
+const QUIET_MS = 10_000;
+
+/** A connection without a call is kept so long. Milliseconds. */
+const IDLE_MS = 300_000;
+
+export type SessionFailure = Pick<UpstreamFailure, 'kind' | 'detail'> & { readonly cause?: Error };
+
+/** Opens a connection; see `openSession`. */
+export type OpenSession = (
+  ready: (session: ClientHttp2Session) => void,
+  failed: (error: Error) => void,
+) => () => void;
+
+interface Waiting {
+  readonly give: (session: UpstreamSession) => void;
+  readonly fail: (failure: SessionFailure) => void;
+  readonly sinceMs: number;
+}
+
+interface Opening {
+  readonly sinceMs: number;
+  cancel: () => void;
+}
+
+/** The connections to one origin: made on demand, and again when they are gone. */
+export class Http2Sessions {
+  readonly #open: OpenSession;
+  readonly #connectMs: number;
+  /** The last one is the newest. */
+  readonly #sessions: UpstreamSession[] = [];
+  readonly #opening = new Set<Opening>();
+  readonly #waiting = new Set<Waiting>();
+  #nowMs = performance.now();
+  #closed = false;
+
+  /** @param connectMs milliseconds to connect, and to answer a PING */
+  constructor(open: OpenSession, connectMs: number) {
+    this.#open = open;
+    this.#connectMs = connectMs;
+  }
+
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /**
+   * Gives a session that takes a stream, now or later. Exactly one of `give` and `fail` is called, unless it was cancelled.
+   * @param newest the youngest connection, as one of them has just failed
+   * @returns cancels it
+   */
+  take(
+    give: (session: UpstreamSession) => void,
+    fail: (failure: SessionFailure) => void,
+    newest: boolean,
+  ): () => void {
+    const session = this.#waiting.size === 0 ? this.#free(newest) : undefined;
+    if (session !== undefined) {
+      this.#give(session, give);
+      return nothing;
+    }
+    if (this.#waiting.size >= MAX_WAITING) {
+      fail({ kind: 'exhausted', detail: `${MAX_WAITING} calls wait for a connection` });
+      return nothing;
+    }
+    const waiting: Waiting = { give, fail, sinceMs: this.#nowMs };
+    this.#waiting.add(waiting);
+    this.#connect();
+    return () => this.#waiting.delete(waiting);
+  }
+
+  /** A stream is over. */
+  release(session: UpstreamSession): void {
+    session.streams--;
+    if (session.streams === 0) session.heardMs = this.#nowMs;
+    this.#serve();
+  }
+
+  /** @param nowMs milliseconds of a clock that is never set back */
+  sweep(nowMs: number): void {
+    this.#nowMs = nowMs;
+    for (const opening of this.#opening) {
+      if (nowMs - opening.sinceMs < this.#connectMs) continue;
+      opening.cancel();
+      this.#opening.delete(opening);
+      this.#refused({ kind: 'timeout', detail: `no connection within ${this.#connectMs} ms` });
+    }
+    for (const { session, pingedMs, heardMs, streams } of this.#sessions) {
+      if (pingedMs !== 0 && heardMs <= pingedMs && nowMs - pingedMs >= this.#connectMs) {
+        session.destroy(new Error('the connection gives no sign of life'));
+      } else if (streams === 0 && nowMs - heardMs >= IDLE_MS) {
+        session.close();
+      }
+    }
+    if (this.#opening.size > 0) return;
+    for (const waiting of this.#waiting) {
+      if (nowMs - waiting.sinceMs < WAIT_MS) break; // the others came later
+      this.#waiting.delete(waiting);
+      waiting.fail({
+        kind: 'exhausted',
+        detail: `its connections were busy for ${WAIT_MS} ms`,
+      });
+    }
+  }
+
+  /** Ends every connection. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const opening of this.#opening) opening.cancel();
+    this.#opening.clear();
+    this.#refused({ kind: 'connect', detail: 'the upstream is given up' });
+    const closed = this.#sessions.map(
+      ({ session }) => new Promise((resolve) => session.once('close', resolve)),
+    );
+    for (const { session } of this.#sessions) session.destroy();
+    await Promise.all(closed);
+  }
+
+  /** The least busy session, while there is no reason to open another. */
+  #free(newest: boolean): UpstreamSession | undefined {
+    let best: UpstreamSession | undefined;
+    for (const session of this.#sessions) {
+      if (!session.open || session.streams >= session.maxStreams) continue;
+      if (newest || best === undefined || session.streams < best.streams) best = session;
+    }
+    if (best === undefined || newest || best.streams < ENOUGH_STREAMS) return best;
+    return this.#mayOpen ? undefined : best;
+  }
+
+  get #mayOpen(): boolean {
+    const open = this.#sessions.reduce((count, session) => count + (session.open ? 1 : 0), 0);
+    return !this.#closed && open + this.#opening.size < MAX_SESSIONS;
+  }
+
+  #give(session: UpstreamSession, give: Waiting['give']): void {
+    if (session.served > 0 && this.#nowMs - session.heardMs >= QUIET_MS) session.ping(this.#nowMs);
+    session.streams++;
+    give(session);
+    session.served++;
+  }
+
+  /** Gives those who wait what there is, and opens more where that is not enough. */
+  #serve(): void {
+    for (const waiting of this.#waiting) {
+      const session = this.#free(false);
+      if (session === undefined) {
+        this.#connect();
+        return;
+      }
+      this.#waiting.delete(waiting);
+      this.#give(session, waiting.give);
+    }
+  }
+
+  #connect(): void {
+    if (!this.#mayOpen || this.#waiting.size <= this.#opening.size * ENOUGH_STREAMS) return;
+    const opening: Opening = { sinceMs: this.#nowMs, cancel: nothing };
+    this.#opening.add(opening);
+    opening.cancel = this.#open(
+      (session) => {
+        this.#opening.delete(opening);
+        this.#add(new UpstreamSession(session, this.#nowMs));
+      },
+      (cause) => {
+        if (this.#opening.delete(opening)) this.#refused(connectFailure(cause));
+      },
+    );
+  }
+
+  #add(made: UpstreamSession): void {
+    this.#sessions.push(made);
+    made.session.once('close', () => {
+      this.#sessions.splice(this.#sessions.indexOf(made), 1);
+      this.#serve();
+    });
+    this.#serve();
+  }
+
+  /** A connection could not be had: where there is no other, nobody needs to wait. */
+  #refused(failure: SessionFailure): void {
+    if (this.#opening.size > 0) return;
+    if (!this.#closed && this.#sessions.some((session) => session.open)) return;
+    for (const waiting of this.#waiting) {
+      if (this.#waiting.delete(waiting)) waiting.fail(failure);
+    }
+  }
+}
+
+/** This process, or the machine, has no descriptor left: nothing that the upstream could help. */
+const NO_DESCRIPTORS: ReadonlySet<string | undefined> = new Set(['EMFILE', 'ENFILE']);
+
+/** Where several addresses were tried, what the first of them said. */
+function connectFailure(cause: Error): SessionFailure {
+  const first = cause instanceof AggregateError ? (cause.errors[0] as unknown) : undefined;
+  const told = first instanceof Error ? first : cause;
+  const { code } = told as NodeJS.ErrnoException;
+  return {
+    kind: NO_DESCRIPTORS.has(code) ? 'exhausted' : 'connect',
+    detail: code === undefined ? told.message : `${code} ${told.message}`,
+    cause,
+  };
+}
+
+function nothing(): void {
+  // There is nothing to cancel.
+}

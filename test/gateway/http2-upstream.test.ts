@@ -1,0 +1,387 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer as createHttpsServer } from 'node:https';
+import { constants, type ServerHttp2Stream } from 'node:http2';
+import type { AddressInfo, Server } from 'node:net';
+import { test, type TestContext } from 'node:test';
+import { createServer as createTlsServer } from 'node:tls';
+import { Http2Upstream } from '../../src/gateway/http2-upstream.ts';
+import type { GatewayOptions } from '../../src/gateway/options.ts';
+import type { UpstreamAnswer, UpstreamFailure } from '../../src/gateway/upstream-side.ts';
+import type { Api } from '../../src/openapi/route.ts';
+import { recordedLog } from '../support/recorded-log.ts';
+import { until } from '../support/until.ts';
+import {
+  ACK,
+  DATA,
+  END_HEADERS,
+  END_STREAM,
+  frame,
+  GOAWAY,
+  HEADERS,
+  PREFACE,
+  RST_STREAM,
+  SETTINGS,
+  settings,
+  uint32,
+} from './http2-frames.ts';
+import { http2Stage, http2Upstream, Received } from './http2-peers.ts';
+import { api, localCertificate, rawUpstream, stage, wire } from './stage.ts';
+
+function through(url: string): Api {
+  return api(
+    '',
+    ...['GET', 'HEAD', 'POST'].map(
+      (method) => [`${method} /{a}`, { production: [url], http2: true }] as const,
+    ),
+  );
+}
+
+function portOf(server: Server): number {
+  return (server.address() as AddressInfo).port;
+}
+
+async function front(t: TestContext, url: string, options: Partial<GatewayOptions> = {}) {
+  const staged = await stage(t, { apis: [through(url)], ...options });
+  const get = async (path: string, init: RequestInit = {}): Promise<[number, string]> => {
+    const answer = await fetch(staged.url + path, init);
+    return [answer.status, await answer.text()];
+  };
+  return { ...staged, get };
+}
+
+const GREETING = Buffer.concat([settings(), frame(SETTINGS, ACK, 0)]);
+/** `:status: 200`, and three bytes of a body that goes on. */
+const BEGUN = Buffer.concat([
+  frame(HEADERS, END_HEADERS, 1, [0x88]),
+  frame(DATA, 0, 1, Buffer.from('abc')),
+]);
+
+/** An upstream of bare frames: `answer` says what the first stream of a connection gets; undefined: nothing. */
+function framed(t: TestContext, answer: (connection: number) => Buffer | undefined, end = false) {
+  let connections = 0;
+  return rawUpstream(t, (socket) => {
+    const connection = ++connections;
+    let bytes = Buffer.alloc(0);
+    let at = PREFACE.length;
+    socket.write(GREETING);
+    socket.on('data', (chunk: Buffer) => {
+      bytes = Buffer.concat([bytes, chunk]);
+      while (at + 9 <= bytes.length) {
+        const opens = bytes[at + 3] === HEADERS && bytes.readUInt32BE(at + 5) === 1;
+        at += 9 + bytes.readUIntBE(at, 3);
+        if (!opens) continue;
+        socket.write(answer(connection) ?? '');
+        if (end) socket.end();
+      }
+    });
+  });
+}
+
+test('requests of HTTP/1.1 clients go over one HTTP/2 connection, and come back', async (t) => {
+  const upstream = await http2Upstream(t, (stream, headers, raw) => {
+    let body = '';
+    stream.on('data', (chunk: Buffer) => (body += chunk.toString()));
+    stream.on('end', () => {
+      stream.respond({ ':status': 201, 'x-own': ['1', '2'], 'content-type': 'text/plain' });
+      stream.end(`${headers[':method']} ${headers[':path']} ${body} ${raw.join('|')}`);
+    });
+  });
+  const { port, get } = await front(t, upstream.url);
+  const [status, text] = await get('/a?b', {
+    method: 'POST',
+    body: 'hello',
+    headers: { 'x-a': '1', connection: 'keep-alive' },
+  });
+  assert.equal(status, 201);
+  assert.match(text, /^POST \/a\?b hello :/);
+  assert.match(text, /\|content-length\|5/);
+  assert.ok(text.includes(`|:authority|127.0.0.1:${upstream.port}|`));
+  assert.doesNotMatch(text, /\|(host|connection|te|transfer-encoding)\|/);
+  const answers = await Promise.all(Array.from({ length: 20 }, (_, at) => get(`/${at}`)));
+  assert.ok(answers.every(([code, body], at) => code === 201 && body.startsWith(`GET /${at} `)));
+  assert.equal(upstream.count(), 1);
+
+  const both = (await wire(t, port)).send(
+    'GET /x HTTP/1.1\r\nHost: a\r\nContent-Type: a/b\r\nContent-Type: c/d\r\nConnection: close\r\n\r\n',
+  );
+  assert.match(await both.closed(), /\|content-type\|a\/b\|content-type\|c\/d/);
+  const head = (await wire(t, port)).send(
+    'HEAD /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n',
+  );
+  assert.match(await head.closed(), /^HTTP\/1\.1 201 [^]*\r\n\r\n$/);
+  const socket = (await wire(t, port)).send(
+    'GET /x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+  );
+  assert.match(await socket.until(/\r\n\r\n/), /^HTTP\/1\.1 400 /);
+});
+
+test('after GOAWAY what is under way ends well, and what comes goes over another connection', async (t) => {
+  const waiting: ServerHttp2Stream[] = [];
+  const upstream = await http2Upstream(t, (stream, headers) => {
+    if (headers[':path'] === '/wait') waiting.push(stream);
+    else {
+      stream.respond();
+      stream.end('ok');
+    }
+  });
+  const { get } = await front(t, upstream.url);
+  const slow = get('/wait');
+  await until(() => waiting.length === 1, 'the call is at the upstream');
+  const [first] = upstream.sessions;
+  first?.close();
+  await until(() => first?.closed === true, 'it says so');
+  assert.deepEqual(await get('/a'), [200, 'ok']);
+  assert.deepEqual(await get('/b'), [200, 'ok']);
+  assert.equal(upstream.count(), 2);
+  waiting[0]?.respond();
+  waiting[0]?.end('late');
+  assert.deepEqual(await slow, [200, 'late']);
+});
+
+test('what the upstream has not looked at is asked once more, where that is safe', async (t) => {
+  let refused = 0;
+  let how: 'refuse' | 'cancel' = 'refuse';
+  const upstream = await http2Upstream(t, (stream) => {
+    if (refused > 0) {
+      refused--;
+      const { NGHTTP2_REFUSED_STREAM, NGHTTP2_CANCEL } = constants;
+      stream.close(how === 'refuse' ? NGHTTP2_REFUSED_STREAM : NGHTTP2_CANCEL);
+      return;
+    }
+    stream.resume().on('end', () => {
+      stream.respond();
+      stream.end('ok');
+    });
+  });
+  const { get } = await front(t, upstream.url);
+  refused = 1;
+  assert.deepEqual(await get('/a'), [200, 'ok']);
+  refused = 1;
+  assert.equal((await get('/a', { method: 'POST', body: 'x' }))[0], 502);
+  refused = 2;
+  assert.equal((await get('/a'))[0], 502, 'only once');
+  how = 'cancel';
+  refused = 1;
+  assert.equal((await get('/a'))[0], 502);
+  assert.equal(refused, 0);
+
+  // GOAWAY that names no stream: none was looked at.
+  for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_ENHANCE_YOUR_CALM]) {
+    const goaway = frame(GOAWAY, 0, 0, [0, 0, 0, 0, 0, 0, 0, code]);
+    const going = await framed(t, (connection) =>
+      connection === 1 ? goaway : Buffer.concat([BEGUN, frame(DATA, END_STREAM, 1)]),
+    );
+    const again = await front(t, going.url);
+    assert.deepEqual(await again.get('/a'), [200, 'abc'], `code ${code}`);
+    assert.equal(going.connections(), 2);
+  }
+});
+
+test('where there is no HTTP/2 the answer is 502, and the log says why', async (t) => {
+  const { cert, key } = await localCertificate();
+  const plain = await rawUpstream(t, (socket) =>
+    socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n')),
+  );
+  const old = createHttpsServer({ cert, key }, (_request, response) => response.end('old'));
+  old.listen(0, '127.0.0.1');
+  await once(old, 'listening');
+  t.after(() => old.close());
+  const older = createTlsServer({ cert, key }, (socket) => socket.on('error', () => undefined));
+  older.listen(0, '127.0.0.1');
+  await once(older, 'listening');
+  t.after(() => older.close());
+  const modern = await http2Upstream(t, (stream) => stream.respond({}, { endStream: true }), {
+    cert,
+    key,
+  });
+  for (const [url, upstream, words] of [
+    [plain.url, {}, /does not speak HTTP\/2/],
+    [
+      `https://localhost:${portOf(old)}`,
+      { ca: [cert] },
+      /no application protocol|NO_APPLICATION_PROTOCOL/i,
+    ],
+    [`https://localhost:${portOf(older)}`, { ca: [cert] }, /does not offer HTTP\/2 \(ALPN h2\)/],
+    [modern.url, {}, /SELF_SIGNED|self-signed/],
+    ['http://127.0.0.1:1', {}, /ECONNREFUSED/],
+  ] as const) {
+    const { get, log } = await front(t, url, { upstream });
+    assert.equal((await get('/a'))[0], 502, url);
+    assert.match(log.lines.join('\n'), words);
+  }
+  const { get } = await front(t, modern.url, { upstream: { ca: [cert] } });
+  assert.equal((await get('/a'))[0], 200);
+});
+
+test('a body that was cut short never looks whole', async (t) => {
+  const reset = (code: number): Buffer =>
+    Buffer.concat([BEGUN, frame(RST_STREAM, 0, 1, uint32(code))]);
+  for (const [answer, end] of [
+    [reset(0), false], // NO_ERROR, but no END_STREAM
+    [reset(8), false], // CANCEL
+    [reset(2), false],
+    [BEGUN, true], // FIN
+  ] as const) {
+    const upstream = await framed(t, () => answer, end);
+    const { session, port, gateway } = await http2Stage(t, {
+      apis: [through(upstream.url)],
+      listeners: [
+        { kind: 'https', host: '127.0.0.1', port: 0, tls: await localCertificate() },
+        { kind: 'http', host: '127.0.0.1', port: 0 },
+      ],
+    });
+    assert.ok(port > 0);
+    const call = await new Received(session.request({ ':path': '/a' })).closed();
+    assert.equal(call.headers?.[':status'], 200);
+    assert.equal(call.whole, false);
+    assert.notEqual(call.stream.rstCode, constants.NGHTTP2_NO_ERROR);
+    await until(() => gateway.counters().active === 0, 'the call is over');
+    assert.deepEqual(gateway.counters().outcomes, { brokenOff: 1 });
+  }
+});
+
+test('deadlines: no SETTINGS, no head, no body', async (t) => {
+  const silent = await rawUpstream(t, () => undefined);
+  const connecting = await front(t, silent.url, { upstream: { connectTimeoutMs: 100 } });
+  assert.equal((await connecting.get('/a'))[0], 504);
+  const upstream = await http2Upstream(t, (stream, headers) => {
+    if (headers[':path'] === '/body') {
+      stream.respond();
+      stream.write('half');
+    }
+  });
+  const { get, gateway } = await front(t, upstream.url, {
+    upstream: { headersTimeoutMs: 150, idleBodyTimeoutMs: 300 },
+  });
+  assert.equal((await get('/head'))[0], 504);
+  await assert.rejects(get('/body'));
+  await until(() => gateway.counters().active === 0, 'the calls are over');
+  assert.deepEqual(gateway.counters().outcomes, { upstreamTimedOut: 1, brokenOff: 1 });
+  assert.equal(upstream.count(), 1, 'the connection is kept');
+});
+
+test('each side is held back to the pace of the other', async (t) => {
+  let written = 0;
+  let unread: ServerHttp2Stream | undefined;
+  const upstream = await http2Upstream(t, (stream, headers) => {
+    if (headers[':method'] === 'POST') {
+      unread = stream;
+      return;
+    }
+    stream.respond();
+    const pump = (): void => {
+      do written += 65_536;
+      while (stream.write(Buffer.alloc(65_536)) && written < 268_435_456);
+    };
+    stream.on('drain', pump);
+    pump();
+  });
+  const { session } = await http2Stage(t, { apis: [through(upstream.url)] });
+  const download = session.request({ ':path': '/a' });
+  download.on('error', () => undefined);
+  await once(download, 'response');
+  let before = -1;
+  await until(() => {
+    const still = written === before;
+    before = written;
+    return still && written > 0;
+  }, 'the download stands');
+  assert.ok(written < 16 * 1024 * 1024, `${written}`);
+  download.destroy();
+
+  const upload = session.request({ ':method': 'POST', ':path': '/a' }, { endStream: false });
+  upload.on('error', () => undefined);
+  let sent = 0;
+  const push = (): void => {
+    do sent += 65_536;
+    while (upload.write(Buffer.alloc(65_536)) && sent < 268_435_456);
+  };
+  upload.on('drain', push);
+  push();
+  await until(() => unread !== undefined, 'the upload is at the upstream');
+  before = -1;
+  await until(() => {
+    const still = sent === before;
+    before = sent;
+    return still;
+  }, 'the upload stands');
+  assert.ok(sent < 16 * 1024 * 1024, `${sent}`);
+  upload.destroy();
+});
+
+test('at most four connections; what finds them busy waits', async (t) => {
+  const waiting: ServerHttp2Stream[] = [];
+  const upstream = await http2Upstream(t, (stream) => waiting.push(stream), {
+    settings: { maxConcurrentStreams: 1 },
+  });
+  const { get } = await front(t, upstream.url);
+  const calls = Array.from({ length: 6 }, (_, at) => get(`/${at}`));
+  await until(() => waiting.length === 4, 'four are at the upstream');
+  assert.equal(upstream.count(), 4);
+  const answer = (): void => {
+    for (const stream of waiting.splice(0)) {
+      stream.respond();
+      stream.end('ok');
+    }
+  };
+  answer();
+  await until(() => waiting.length === 2, 'the others have come');
+  answer();
+  for (const call of calls) assert.deepEqual(await call, [200, 'ok']);
+  assert.equal(upstream.count(), 4);
+});
+
+test('a head over its bound is 502', async (t) => {
+  const upstream = await http2Upstream(t, (stream, headers) => {
+    const size = Number(headers[':path']?.slice(1));
+    stream.respond({ 'x-big': 'x'.repeat(size) }, { endStream: true });
+  });
+  const { get } = await front(t, upstream.url, { upstream: { maxHeaderSize: 4_096 } });
+  assert.equal((await get('/3000'))[0], 200);
+  for (const size of [4_096, 8_000, 30_000]) assert.equal((await get(`/${size}`))[0], 502);
+  assert.equal((await get('/10'))[0], 200);
+});
+
+test('an upstream that fails again and again is not asked for a while', async (t) => {
+  const { get } = await front(t, 'http://127.0.0.1:1', {
+    upstream: { circuitBreaker: { failures: 2, openForMs: 60_000 } },
+  });
+  assert.equal((await get('/a'))[0], 502);
+  assert.equal((await get('/a'))[0], 502);
+  assert.equal((await get('/a'))[0], 503);
+});
+
+test('a connection that fell silent is asked for a sign of life, and given up without one', async (t) => {
+  const upstream = await framed(t, () => Buffer.concat([BEGUN, frame(DATA, END_STREAM, 1)]));
+  const side = new Http2Upstream(upstream.url, { connectTimeoutMs: 1_000 }, recordedLog(false));
+  t.after(() => side.close());
+  const call = (): Promise<string> =>
+    new Promise((resolve) => {
+      const answer: UpstreamAnswer = {
+        onHead: () => true,
+        onData: () => true,
+        onFlush: () => undefined,
+        onSwitch: () => undefined,
+        onEnd: () => resolve('end'),
+        onFailure: ({ kind, replayable }: UpstreamFailure) => resolve(`${kind} ${replayable}`),
+      };
+      const request = {
+        method: 'GET',
+        path: '/a',
+        fields: [],
+        body: undefined,
+        switching: false,
+        trailers: false,
+      };
+      side.call(request, answer, false);
+    });
+  const began = performance.now();
+  side.sweep(began);
+  assert.equal(await call(), 'end');
+  side.sweep(began + 60_000);
+  const second = call();
+  side.sweep(began + 60_900);
+  side.sweep(began + 61_100);
+  assert.equal(await second, 'broken true');
+});

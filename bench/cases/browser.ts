@@ -1,6 +1,5 @@
 import { PETS_PATH } from '../wrk.ts';
-import { cpuAim } from './case.ts';
-import { wrkCase } from './wrk-case.ts';
+import { liveAims, wrkCase } from './wrk-case.ts';
 
 /** What a browser sends with a script's request; `Host` and `Authorization` make fifteen of it. */
 const FIELDS = {
@@ -30,8 +29,5 @@ export const browser = wrkCase({
   fields: FIELDS,
   secure: false,
   notes: '',
-  aims: (results) => [
-    cpuAim('live tokens, 15 header fields: CPU, to HAProxy with JWT', 0.45, results, 'haproxy-jwt'),
-    cpuAim('live tokens, 15 header fields: CPU, to HAProxy plain', 1.8, results, 'haproxy-plain'),
-  ],
+  aims: (results) => liveAims('live tokens, 15 header fields', results),
 });

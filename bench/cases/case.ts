@@ -1,5 +1,5 @@
 import { median, ratio, shown, table, type Measurement } from '../measurement.ts';
-import type { Stage, Target } from '../stage.ts';
+import type { Settings, Stage, Target } from '../stage.ts';
 import type { TargetName } from '../targets.ts';
 
 /** What is aimed at: so many times what HAProxy takes, or so many of a unit. */
@@ -43,6 +43,25 @@ export async function alternate<T>(
       console.log(`round ${round}  ${target.title.padEnd(34)} ${say(measured)}`);
     }
   return results;
+}
+
+/** How a program is loaded, and measured meanwhile, for so many seconds. */
+export type Load = (target: Target, seconds: number) => Promise<Measurement>;
+
+/** {@link alternate}, where each program is warmed up before the first round, and for a second before each measurement. */
+export async function alternateWarm(
+  targets: readonly Target[],
+  rounds: number,
+  { seconds, warmUpSeconds }: Settings,
+  load: Load,
+  prefix = '',
+): Promise<Rounds<Measurement>> {
+  for (const target of targets) if (warmUpSeconds > 0) await load(target, warmUpSeconds);
+  const measure = async (target: Target): Promise<Measurement> => {
+    if (warmUpSeconds > 0) await load(target, 1);
+    return await load(target, seconds);
+  };
+  return alternate(targets, rounds, measure, (measured) => prefix + sayMeasurement(measured));
 }
 
 /** For the line of a round. */

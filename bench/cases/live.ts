@@ -1,7 +1,6 @@
 import { TARGET_NAMES } from '../targets.ts';
 import { PETS_PATH } from '../wrk.ts';
-import { cpuAim } from './case.ts';
-import { FEW_FIELDS, wrkCase } from './wrk-case.ts';
+import { FEW_FIELDS, liveAims, wrkCase } from './wrk-case.ts';
 
 /** Live tokens in turn, three header fields. */
 export const live = wrkCase({
@@ -13,8 +12,5 @@ export const live = wrkCase({
   fields: FEW_FIELDS,
   secure: false,
   notes: '',
-  aims: (results) => [
-    cpuAim('live tokens, 3 header fields: CPU, to HAProxy with JWT', 0.45, results, 'haproxy-jwt'),
-    cpuAim('live tokens, 3 header fields: CPU, to HAProxy plain', 1.8, results, 'haproxy-plain'),
-  ],
+  aims: (results) => liveAims('live tokens, 3 header fields', results),
 });

@@ -1,8 +1,8 @@
 import { cpus } from 'node:os';
-import { median, shown, table, type Measurement } from '../measurement.ts';
+import { median, shown, table } from '../measurement.ts';
 import { LOAD_CORES, LOAD_THREADS, underLoad, type Target } from '../stage.ts';
 import { PETS_PATH, writeWrkScript, wrk } from '../wrk.ts';
-import { alternate, sayMeasurement, type BenchCase } from './case.ts';
+import { alternateWarm, type BenchCase, type Load } from './case.ts';
 import { FEW_FIELDS, urlOf } from './wrk-case.ts';
 
 const ROUNDS = 3;
@@ -20,11 +20,11 @@ export const threads: BenchCase = {
   title: 'From 1 thread to as many as there are processors',
   async run(stage) {
     const { around, settings } = stage;
-    const { seconds, warmUpSeconds, rounds = ROUNDS } = settings;
+    const { rounds = ROUNDS } = settings;
     const { tokens } = around.tokens;
     const load = { path: PETS_PATH, fields: FEW_FIELDS, tokens, once: false };
     const script = writeWrkScript(around.folder, 'threads', load);
-    const send = (target: Target, seconds: number): Promise<Measurement> =>
+    const send: Load = (target, seconds) =>
       underLoad(target, () =>
         wrk({
           url: urlOf(target, false),
@@ -40,16 +40,8 @@ export const threads: BenchCase = {
     for (const count of counts()) {
       const targets: Target[] = [];
       for (const name of names) targets.push(await stage.start(name, count, `0-${count - 1}`));
-      for (const target of targets) if (warmUpSeconds > 0) await send(target, warmUpSeconds);
-      const results = await alternate(
-        targets,
-        rounds,
-        async (target) => {
-          if (warmUpSeconds > 0) await send(target, 1);
-          return await send(target, seconds);
-        },
-        (measured) => `${count} threads  ${sayMeasurement(measured)}`,
-      );
+      const prefix = `${count} threads  `;
+      const results = await alternateWarm(targets, rounds, settings, send, prefix);
       for (const target of targets) {
         const own = results.get(target.name) ?? [];
         const pace = median(own.map((m) => m.requestsPerSecond));

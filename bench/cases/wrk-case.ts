@@ -2,9 +2,9 @@ import { underLoad, LOAD_CORE, type Stage, type Target } from '../stage.ts';
 import type { TargetName } from '../targets.ts';
 import { writeWrkScript, wrk } from '../wrk.ts';
 import {
-  alternate,
+  alternateWarm,
+  cpuAim,
   measurementTable,
-  sayMeasurement,
   type Aim,
   type BenchCase,
   type Rounds,
@@ -35,7 +35,6 @@ export function urlOf(target: Target, secure: boolean): string {
   return `https://127.0.0.1:${target.securePort}`;
 }
 
-/** Each program is warmed up before the first round, and for a second before each measurement. */
 export function wrkCase(options: WrkCase): BenchCase {
   const { name, title, path, fields, secure } = options;
   return {
@@ -45,21 +44,12 @@ export function wrkCase(options: WrkCase): BenchCase {
       const { tokens, folder } = stage.around;
       const load = { path, fields, tokens: tokens.tokens, once: false };
       const script = writeWrkScript(folder, name, load);
-      const { seconds, warmUpSeconds, rounds = options.rounds } = stage.settings;
+      const { rounds = options.rounds } = stage.settings;
       const targets = await stage.targets(options.targets);
-      const send = (target: Target, seconds: number): Promise<Measurement> =>
+      const results = await alternateWarm(targets, rounds, stage.settings, (target, seconds) =>
         underLoad(target, () =>
           wrk({ url: urlOf(target, secure), script, seconds, cores: LOAD_CORE }),
-        );
-      for (const target of targets) if (warmUpSeconds > 0) await send(target, warmUpSeconds);
-      const results = await alternate(
-        targets,
-        rounds,
-        async (target) => {
-          if (warmUpSeconds > 0) await send(target, 1);
-          return await send(target, seconds);
-        },
-        sayMeasurement,
+        ),
       );
       return {
         text: `${measurementTable(targets, results)}\n\n${options.notes}`.trimEnd(),
@@ -67,4 +57,12 @@ export function wrkCase(options: WrkCase): BenchCase {
       };
     },
   };
+}
+
+/** What is aimed at with live tokens. */
+export function liveAims(what: string, results: Rounds<Measurement>): Aim[] {
+  return [
+    cpuAim(`${what}: CPU, to HAProxy with JWT`, 0.45, results, 'haproxy-jwt'),
+    cpuAim(`${what}: CPU, to HAProxy plain`, 1.8, results, 'haproxy-plain'),
+  ];
 }

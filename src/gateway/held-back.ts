@@ -1,6 +1,7 @@
 import type { GatewayFault } from '../errors.ts';
 import type { Exchange } from './exchange.ts';
 import { reject } from './reject.ts';
+import { Seldom } from './seldom.ts';
 
 /** How long, at least, milliseconds. */
 const HELD_MS = 200;
@@ -29,13 +30,12 @@ export class HeldBack {
   /** In the order of their times. */
   readonly #held: Held[] = [];
   #timer: NodeJS.Timeout | undefined;
-  #saidMs = -Infinity;
-  /** Refused since then. */
-  #unsaid = 0;
+  readonly #seldom: Seldom;
 
   /** @param now milliseconds of a clock that is never set back */
   constructor(now: () => number = () => performance.now()) {
     this.#now = now;
+    this.#seldom = new Seldom(SAY_EVERY_MS, now);
   }
 
   hold(exchange: Exchange, fault: GatewayFault): void {
@@ -67,16 +67,14 @@ export class HeldBack {
   }
 
   #refuse(exchange: Exchange, fault: GatewayFault): void {
-    const nowMs = this.#now();
-    if (nowMs - this.#saidMs < SAY_EVERY_MS) {
-      this.#unsaid += 1;
+    const count = this.#seldom.happened();
+    if (count === undefined) {
       reject(exchange, fault, 'unsaid');
       return;
     }
-    if (this.#unsaid > 0)
-      exchange.log.info('Gateway', `${this.#unsaid} more were answered 429 ${fault.fault}`);
-    this.#saidMs = nowMs;
-    this.#unsaid = 0;
+    if (count > 1) {
+      exchange.log.info('Gateway', `${count - 1} more were answered 429 ${fault.fault}`);
+    }
     reject(exchange, fault);
   }
 }

@@ -3,7 +3,8 @@ import type { BodySink } from '../http1/body.ts';
 import { GIVEN_AWAY_BYTES } from '../http1/wire.ts';
 import { codeName, followEnding } from './http2-ending.ts';
 import { MAX_FIELDS, type UpstreamSession } from './http2-session.ts';
-import type { Http2Sessions, SessionFailure } from './http2-sessions.ts';
+import type { Http2Sessions } from './http2-sessions.ts';
+import { type CallOutlet, OriginCall, refused } from './origin-call.ts';
 import type {
   OpenCall,
   UpstreamAnswer,
@@ -12,20 +13,12 @@ import type {
 } from './upstream-side.ts';
 
 /** What the calls of one origin share. Milliseconds. */
-export interface Http2Outlet {
+export interface Http2Outlet extends CallOutlet<Http2Call> {
   readonly scheme: 'http' | 'https';
   readonly authority: string;
   readonly sessions: Http2Sessions;
-  /** From the sent request to the answer's head. */
-  readonly headMs: number;
-  /** Without a byte of a body. */
-  readonly idleBodyMs: number;
   /** Bytes of an answer's head, as they count in HTTP/1.1. */
   readonly maxHeaderSize: number;
-  /** The call is over. */
-  forget(call: Http2Call): void;
-  /** Tells the log what nobody expected to be thrown. */
-  report(error: unknown): void;
 }
 
 /** Interim responses (1xx) that are swallowed before one upstream is taken for broken. */
@@ -35,10 +28,8 @@ const MAX_INTERIM = 10;
 const FIELD_OVERHEAD = 4;
 
 /** One request to an upstream as a stream of HTTP/2 (RFC 9113 section 8.1), from the wish for a connection to the end of its answer. */
-export class Http2Call implements OpenCall, BodySink {
-  readonly #outlet: Http2Outlet;
+export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, BodySink {
   readonly #request: UpstreamRequest;
-  readonly #answer: UpstreamAnswer;
   /** Gives up the wait for a connection. */
   #cancel: (() => void) | undefined;
   #session: UpstreamSession | undefined;
@@ -58,39 +49,37 @@ export class Http2Call implements OpenCall, BodySink {
   #flushing = false;
   /** The stream is reset from here. */
   #left = false;
-  #over = false;
 
   constructor(outlet: Http2Outlet, request: UpstreamRequest, answer: UpstreamAnswer) {
-    this.#outlet = outlet;
+    super(outlet, answer);
     this.#request = request;
-    this.#answer = answer;
   }
 
   /** @param fresh on the youngest connection */
   start(fresh: boolean): void {
-    const cancel = this.#outlet.sessions.take(
+    const cancel = this.outlet.sessions.take(
       (session) => this.#send(session),
-      (failure) => this.#fail(failure),
+      (failure) => this.fail(failure),
       fresh,
     );
     this.#cancel = cancel;
   }
 
   resume(): void {
-    if (this.#over) return;
+    if (this.over) return;
     this.#movedMs = this.#nowMs;
     this.#stream?.resume();
   }
 
   abort(): void {
-    if (this.#finish()) this.#leave(constants.NGHTTP2_CANCEL);
+    if (this.finish()) this.#leave(constants.NGHTTP2_CANCEL);
   }
 
   /** Looks for what is past its deadline. */
   sweep(nowMs: number): void {
     const stream = this.#stream;
     if (stream === undefined) return; // the sessions look after it
-    const { headMs, idleBodyMs } = this.#outlet;
+    const { headMs, idleBodyMs } = this.outlet;
     if (stream.writableLength > 0) {
       if (nowMs - this.#movedMs >= idleBodyMs) {
         this.#timeOut(`nothing of the request was taken for ${idleBodyMs} ms`);
@@ -109,14 +98,14 @@ export class Http2Call implements OpenCall, BodySink {
 
   onData(chunk: Uint8Array): boolean {
     const stream = this.#stream;
-    if (this.#over || stream === undefined || stream.destroyed || stream.closed) return true;
+    if (this.over || stream === undefined || stream.destroyed || stream.closed) return true;
     this.#movedMs = this.#nowMs;
     // node:http2 keeps what it is given until it is sent, and small chunks are only lent.
     return stream.write(chunk.length < GIVEN_AWAY_BYTES ? Buffer.from(chunk) : chunk);
   }
 
   onEnd(): void {
-    if (!this.#over) this.#stream?.end();
+    if (!this.over) this.#stream?.end();
   }
 
   onError(cause: Error): void {
@@ -126,13 +115,13 @@ export class Http2Call implements OpenCall, BodySink {
   // Of the stream. Whatever the answer throws is the end of this call, and of nothing else.
 
   #onResponse(headers: IncomingHttpHeaders, flags: number, raw: readonly string[]): void {
-    if (this.#over || this.#stream === undefined) return;
+    if (this.over || this.#stream === undefined) return;
     this.#heard();
     this.#headed = true;
     try {
       const fields = this.#readFields(raw);
       const length = headers['content-length'];
-      const go = this.#answer.onHead(
+      const go = this.answer.onHead(
         Number(headers[':status']),
         fields,
         length === undefined ? -1 : Number(length),
@@ -159,10 +148,10 @@ export class Http2Call implements OpenCall, BodySink {
   }
 
   #onChunk(chunk: Buffer): void {
-    if (this.#over) return;
+    if (this.over) return;
     this.#heard();
     try {
-      if (!this.#answer.onData(chunk)) this.#stream?.pause();
+      if (!this.answer.onData(chunk)) this.#stream?.pause();
     } catch (error) {
       this.#refuse(refused(error));
       return;
@@ -176,14 +165,14 @@ export class Http2Call implements OpenCall, BodySink {
   }
 
   #onClose(session: UpstreamSession, stream: ClientHttp2Stream): void {
-    this.#outlet.sessions.release(session);
-    if (this.#over) return;
+    this.outlet.sessions.release(session);
+    if (this.over) return;
     const { rstCode } = stream;
     const unseen =
       rstCode === constants.NGHTTP2_REFUSED_STREAM || Number(stream.id) > session.lastStream;
     const { code } = (this.#error ?? {}) as NodeJS.ErrnoException;
     const lost = code?.startsWith('ERR_HTTP2_STREAM') === true ? undefined : this.#error?.message;
-    this.#fail({
+    this.fail({
       kind: rstCode === constants.NGHTTP2_PROTOCOL_ERROR ? 'malformed' : 'broken',
       detail: lost ?? `the stream ended with ${codeName(rstCode)}`,
       replayable: !this.#headed && (unseen || (this.#kept && session.session.destroyed)),
@@ -194,12 +183,12 @@ export class Http2Call implements OpenCall, BodySink {
   // Own.
 
   get #nowMs(): number {
-    return this.#outlet.sessions.nowMs;
+    return this.outlet.sessions.nowMs;
   }
 
   #send(session: UpstreamSession): void {
     const { method, path, fields, body, trailers } = this.#request;
-    const { scheme, authority } = this.#outlet;
+    const { scheme, authority } = this.outlet;
     const raw = [':method', method, ':path', path, ':scheme', scheme, ':authority', authority];
     raw.push(...fields);
     if (body !== undefined && body.length >= 0) raw.push('content-length', String(body.length));
@@ -211,8 +200,8 @@ export class Http2Call implements OpenCall, BodySink {
       const endStream = body === undefined;
       stream = session.session.request(raw, { endStream, waitForTrailers: !endStream });
     } catch (error) {
-      this.#outlet.sessions.release(session);
-      this.#fail(refused(error));
+      this.outlet.sessions.release(session);
+      this.fail(refused(error));
       return;
     }
     this.#session = session;
@@ -233,7 +222,7 @@ export class Http2Call implements OpenCall, BodySink {
   }
 
   #onDrain(): void {
-    if (this.#over) return;
+    if (this.over) return;
     this.#movedMs = this.#nowMs;
     this.#request.body?.resume();
   }
@@ -253,7 +242,7 @@ export class Http2Call implements OpenCall, BodySink {
       size += name.length + value.length + FIELD_OVERHEAD;
       if (!name.startsWith(':')) fields.push(name, value);
     }
-    if (size > this.#outlet.maxHeaderSize) throw new Error(`a head of ${size} bytes`);
+    if (size > this.outlet.maxHeaderSize) throw new Error(`a head of ${size} bytes`);
     if (fields.length > 2 * MAX_FIELDS) throw new Error('too many header fields');
     return fields;
   }
@@ -264,19 +253,15 @@ export class Http2Call implements OpenCall, BodySink {
     this.#flushing = true;
     process.nextTick(() => {
       this.#flushing = false;
-      if (!this.#over) this.#answer.onFlush();
+      if (!this.over) this.answer.onFlush();
     });
   }
 
   #complete(): void {
-    if (!this.#finish()) return;
+    if (!this.finish()) return;
     // An answer that came early ends the upload (RFC 9113 section 8.1).
     if (this.#stream?.writableEnded === false) this.#leave(constants.NGHTTP2_CANCEL);
-    try {
-      this.#answer.onEnd(this.#trailers);
-    } catch (error) {
-      this.#tell(refused(error));
-    }
+    this.tellEnd(this.#trailers);
   }
 
   #timeOut(detail: string): void {
@@ -284,13 +269,9 @@ export class Http2Call implements OpenCall, BodySink {
   }
 
   #refuse(failure: UpstreamFailure): void {
-    if (!this.#finish()) return;
+    if (!this.finish()) return;
     this.#leave(constants.NGHTTP2_CANCEL);
-    this.#tell(failure);
-  }
-
-  #fail(failure: SessionFailure & { readonly replayable?: boolean }): void {
-    if (this.#finish()) this.#tell({ replayable: false, ...failure });
+    this.tell(failure);
   }
 
   #leave(code: number): void {
@@ -304,26 +285,9 @@ export class Http2Call implements OpenCall, BodySink {
     stream.resume(); // what has come of it keeps the stream from closing
   }
 
-  #tell(failure: UpstreamFailure): void {
-    try {
-      this.#answer.onFailure(failure);
-    } catch (error) {
-      this.#outlet.report(error);
-    }
+  protected override forget(): void {
+    this.outlet.forget(this);
   }
-
-  /** @returns whether it was not over yet */
-  #finish(): boolean {
-    if (this.#over) return false;
-    this.#over = true;
-    this.#outlet.forget(this);
-    return true;
-  }
-}
-
-function refused(error: unknown): UpstreamFailure {
-  const cause = error instanceof Error ? error : new Error('not an Error');
-  return { kind: 'malformed', detail: cause.message, replayable: false, cause };
 }
 
 function never(): boolean {

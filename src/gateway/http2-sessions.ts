@@ -1,5 +1,6 @@
 import type { ClientHttp2Session } from 'node:http2';
 import { UpstreamSession } from './http2-session.ts';
+import { connectFailure } from './origin-call.ts';
 import type { UpstreamFailure } from './upstream-side.ts';
 
 /** Connections to one origin. */
@@ -18,8 +19,6 @@ const QUIET_MS = 10_000;
 /** A connection without a call is kept so long. Milliseconds. */
 const IDLE_MS = 300_000;
 
-export type SessionFailure = Pick<UpstreamFailure, 'kind' | 'detail'> & { readonly cause?: Error };
-
 /** Opens a connection; see `openSession`. */
 export type OpenSession = (
   ready: (session: ClientHttp2Session) => void,
@@ -28,7 +27,7 @@ export type OpenSession = (
 
 interface Waiting {
   readonly give: (session: UpstreamSession) => void;
-  readonly fail: (failure: SessionFailure) => void;
+  readonly fail: (failure: UpstreamFailure) => void;
   readonly sinceMs: number;
 }
 
@@ -65,7 +64,7 @@ export class Http2Sessions {
    */
   take(
     give: (session: UpstreamSession) => void,
-    fail: (failure: SessionFailure) => void,
+    fail: (failure: UpstreamFailure) => void,
     newest: boolean,
   ): () => void {
     const session = this.#waiting.size === 0 ? this.#free(newest) : undefined;
@@ -74,7 +73,11 @@ export class Http2Sessions {
       return nothing;
     }
     if (this.#waiting.size >= MAX_WAITING) {
-      fail({ kind: 'exhausted', detail: `${MAX_WAITING} calls wait for a connection` });
+      fail({
+        kind: 'exhausted',
+        detail: `${MAX_WAITING} calls wait for a connection`,
+        replayable: false,
+      });
       return nothing;
     }
     const waiting: Waiting = { give, fail, sinceMs: this.#nowMs };
@@ -97,7 +100,11 @@ export class Http2Sessions {
       if (nowMs - opening.sinceMs < this.#connectMs) continue;
       opening.cancel();
       this.#opening.delete(opening);
-      this.#refused({ kind: 'timeout', detail: `no connection within ${this.#connectMs} ms` });
+      this.#refused({
+        kind: 'timeout',
+        detail: `no connection within ${this.#connectMs} ms`,
+        replayable: false,
+      });
     }
     for (const { session, pingedMs, heardMs, streams } of this.#sessions) {
       if (pingedMs !== 0 && heardMs <= pingedMs && nowMs - pingedMs >= this.#connectMs) {
@@ -113,6 +120,7 @@ export class Http2Sessions {
       waiting.fail({
         kind: 'exhausted',
         detail: `its connections were busy for ${WAIT_MS} ms`,
+        replayable: false,
       });
     }
   }
@@ -122,7 +130,7 @@ export class Http2Sessions {
     this.#closed = true;
     for (const opening of this.#opening) opening.cancel();
     this.#opening.clear();
-    this.#refused({ kind: 'connect', detail: 'the upstream is given up' });
+    this.#refused({ kind: 'connect', detail: 'the upstream is given up', replayable: false });
     const closed = this.#sessions.map(
       ({ session }) => new Promise((resolve) => session.once('close', resolve)),
     );
@@ -176,7 +184,7 @@ export class Http2Sessions {
         this.#add(new UpstreamSession(session, this.#nowMs));
       },
       (cause) => {
-        if (this.#opening.delete(opening)) this.#refused(connectFailure(cause));
+        if (this.#opening.delete(opening)) this.#refused(connectFailure('connect', cause));
       },
     );
   }
@@ -191,28 +199,13 @@ export class Http2Sessions {
   }
 
   /** A connection could not be had: where there is no other, nobody needs to wait. */
-  #refused(failure: SessionFailure): void {
+  #refused(failure: UpstreamFailure): void {
     if (this.#opening.size > 0) return;
     if (!this.#closed && this.#sessions.some((session) => session.open)) return;
     for (const waiting of this.#waiting) {
       if (this.#waiting.delete(waiting)) waiting.fail(failure);
     }
   }
-}
-
-/** This process, or the machine, has no descriptor left: nothing that the upstream could help. */
-const NO_DESCRIPTORS: ReadonlySet<string | undefined> = new Set(['EMFILE', 'ENFILE']);
-
-/** Where several addresses were tried, what the first of them said. */
-function connectFailure(cause: Error): SessionFailure {
-  const first = cause instanceof AggregateError ? (cause.errors[0] as unknown) : undefined;
-  const told = first instanceof Error ? first : cause;
-  const { code } = told as NodeJS.ErrnoException;
-  return {
-    kind: NO_DESCRIPTORS.has(code) ? 'exhausted' : 'connect',
-    detail: code === undefined ? told.message : `${code} ${told.message}`,
-    cause,
-  };
 }
 
 function nothing(): void {

@@ -3,6 +3,7 @@ import type { Log } from '../log.ts';
 import { Http2Call, type Http2Outlet } from './http2-call.ts';
 import { openSession } from './http2-session.ts';
 import { Http2Sessions } from './http2-sessions.ts';
+import { OpenCalls } from './open-calls.ts';
 import type { UpstreamOptions } from './options.ts';
 import { upstreamAddress } from './upstream-address.ts';
 import type { OpenCall, UpstreamAnswer, UpstreamRequest, UpstreamSide } from './upstream-side.ts';
@@ -20,7 +21,7 @@ export class Http2Upstream implements UpstreamSide, Http2Outlet {
   readonly idleBodyMs: number;
   readonly maxHeaderSize: number;
   readonly #log: Log;
-  readonly #calls = new Set<Http2Call>();
+  readonly #calls = new OpenCalls<Http2Call>();
 
   constructor(origin: string, options: UpstreamOptions, log: Log) {
     const address = upstreamAddress(origin, options, 'h2');
@@ -46,7 +47,7 @@ export class Http2Upstream implements UpstreamSide, Http2Outlet {
 
   sweep(nowMs: number): void {
     this.sessions.sweep(nowMs);
-    for (const call of this.#calls) call.sweep(nowMs);
+    this.#calls.sweep(nowMs);
   }
 
   close(): Promise<void> {
@@ -56,7 +57,7 @@ export class Http2Upstream implements UpstreamSide, Http2Outlet {
   // Of its calls.
 
   forget(call: Http2Call): void {
-    this.#calls.delete(call);
+    this.#calls.remove(call);
   }
 
   report(error: unknown): void {

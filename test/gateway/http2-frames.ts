@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import type { TestContext } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
+import { codeName } from '../../src/gateway/http2-ending.ts';
 
 /** RFC 9113 section 6. */
 export const DATA = 0;
@@ -19,24 +20,6 @@ export const ACK = 0x1;
 export const END_HEADERS = 0x4;
 export const PADDED = 0x8;
 export const WITH_PRIORITY = 0x20;
-
-/** Names of error codes (RFC 9113 section 7), by number. */
-const CODES = [
-  'NO_ERROR',
-  'PROTOCOL_ERROR',
-  'INTERNAL_ERROR',
-  'FLOW_CONTROL_ERROR',
-  'SETTINGS_TIMEOUT',
-  'STREAM_CLOSED',
-  'FRAME_SIZE_ERROR',
-  'REFUSED_STREAM',
-  'CANCEL',
-  'COMPRESSION_ERROR',
-  'CONNECT_ERROR',
-  'ENHANCE_YOUR_CALM',
-  'INADEQUATE_SECURITY',
-  'HTTP_1_1_REQUIRED',
-] as const;
 
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 
@@ -201,18 +184,14 @@ export class Http2Peer {
   #take(received: Frame): void {
     const { type, flags, stream, payload } = received;
     this.frames.push(received);
-    if (type === GOAWAY) this.goaway = codeOf(payload.readUInt32BE(4));
+    if (type === GOAWAY) this.goaway = codeName(payload.readUInt32BE(4));
     if (stream === 0) return;
     const answer = this.answer(stream);
     if (type === HEADERS && answer.status === 0) answer.status = statusOf(payload);
     if (type === DATA) answer.bytes += payload.length;
-    if (type === RST_STREAM) answer.reset = codeOf(payload.readUInt32BE(0));
+    if (type === RST_STREAM) answer.reset = codeName(payload.readUInt32BE(0));
     if ((type === HEADERS || type === DATA) && (flags & END_STREAM) !== 0) answer.ended = true;
   }
-}
-
-function codeOf(code: number): string {
-  return CODES[code] ?? String(code);
 }
 
 /** Statuses of the static table, by index (RFC 7541 appendix A). */

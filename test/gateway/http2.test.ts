@@ -2,29 +2,13 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import { type ClientHttp2Session, connect, constants, type OutgoingHttpHeaders } from 'node:http2';
+import { type ClientHttp2Session, constants, type OutgoingHttpHeaders } from 'node:http2';
 import { test, type TestContext } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
-import { api, ENGINE, localCertificate, openApi, rawUpstream, stage, type Stage } from './stage.ts';
-import type { GatewayOptions } from '../../src/gateway/options.ts';
-
-async function secureStage(
-  t: TestContext,
-  options: Partial<GatewayOptions>,
-): Promise<Stage & { readonly session: ClientHttp2Session }> {
-  const tls = await localCertificate();
-  const staged = await stage(t, {
-    listeners: [{ kind: 'https', host: '127.0.0.1', port: 0, tls }],
-    ...options,
-  });
-  const session = connect(`https://localhost:${staged.port}`, { ca: tls.cert });
-  session.on('error', () => undefined);
-  t.after(() => session.destroy());
-  await once(session, 'connect');
-  return { ...staged, session };
-}
+import { http2Stage } from './http2-peers.ts';
+import { api, ENGINE, localCertificate, openApi, rawUpstream } from './stage.ts';
 
 interface Answer {
   readonly headers: Record<string, string | string[] | undefined>;
@@ -74,7 +58,7 @@ async function echo(t: TestContext) {
 
 test('a request over HTTP/2 goes upstream as HTTP/1.1 and comes back', async (t) => {
   const upstream = await echo(t);
-  const { session, port } = await secureStage(t, {
+  const { session, port } = await http2Stage(t, {
     apis: [api('/v1', ['POST /a/{b}', { secured: true, production: [`${upstream.url}/back`] }])],
     serverHeader: 'ballerina',
   });
@@ -121,7 +105,7 @@ test('a request over HTTP/2 goes upstream as HTTP/1.1 and comes back', async (t)
 });
 
 test('refusals over HTTP/2 have the same shape, and HEAD has no body', async (t) => {
-  const { session } = await secureStage(t, {
+  const { session } = await http2Stage(t, {
     apis: [
       api(
         '',
@@ -174,7 +158,7 @@ test('refusals over HTTP/2 have the same shape, and HEAD has no body', async (t)
 
 test('header fields over the limit are refused with the fault body, far over it by a reset', async (t) => {
   const upstream = await echo(t);
-  const { session } = await secureStage(t, { apis: [openApi(upstream.url)] });
+  const { session } = await http2Stage(t, { apis: [openApi(upstream.url)] });
   const get = (size: number): Promise<Answer> =>
     ask(session, { ':path': '/a', 'x-big': 'x'.repeat(size) });
   assert.equal((await get(8_000)).headers[':status'], 200);
@@ -194,7 +178,7 @@ test('a response head that HTTP/2 does not allow is answered all the same', asyn
       socket.write(`HTTP/1.1 200 OK\r\n${fields}\r\nContent-Length: 2\r\n\r\nok`);
     });
   });
-  const { session, gateway } = await secureStage(t, { apis: [openApi(upstream.url)] });
+  const { session, gateway } = await http2Stage(t, { apis: [openApi(upstream.url)] });
   const get = (fields: string): Promise<Answer> =>
     ask(session, { ':path': `/a?${encodeURIComponent(fields)}` });
   for (const fields of [
@@ -230,7 +214,7 @@ test('an upstream body that breaks ends the stream with an error', async (t) => 
         socket.end('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n'),
       ),
   );
-  const { session } = await secureStage(t, { apis: [openApi(upstream.url)] });
+  const { session } = await http2Stage(t, { apis: [openApi(upstream.url)] });
   const answer = await ask(session, { ':path': '/a' });
   assert.equal(answer.headers[':status'], 200);
   assert.equal(answer.code, constants.NGHTTP2_INTERNAL_ERROR);
@@ -248,7 +232,7 @@ test('a length over HTTP/2 that is not kept does not reach the upstream as a who
     incoming.on('error', () => undefined);
   });
   t.after(() => upstream.close());
-  const { session, gateway } = await secureStage(t, { apis: [openApi(upstream.url)] });
+  const { session, gateway } = await http2Stage(t, { apis: [openApi(upstream.url)] });
   const answer = await ask(
     session,
     { ':method': 'POST', ':path': '/a', 'content-length': '50' },
@@ -266,7 +250,7 @@ test('resetting a stream stops the upstream call; streams beyond the limit wait'
     socket.on('end', () => socket.destroy());
     socket.on('close', () => open--);
   });
-  const { session, gateway } = await secureStage(t, {
+  const { session, gateway } = await http2Stage(t, {
     apis: [openApi(upstream.url)],
     limits: { maxStreams: 3 },
   });
@@ -294,7 +278,7 @@ test('a download over HTTP/2 that nobody reads is held back, and cut off in the 
       pump();
     });
   });
-  const { session, gateway } = await secureStage(t, {
+  const { session, gateway } = await http2Stage(t, {
     apis: [openApi(upstream.url)],
     upstream: { idleBodyTimeoutMs: 300 },
   });
@@ -321,7 +305,7 @@ test('small pieces that wait for a reader over HTTP/2 arrive as they were', asyn
       next();
     });
   });
-  const { session } = await secureStage(t, { apis: [openApi(upstream.url)] });
+  const { session } = await http2Stage(t, { apis: [openApi(upstream.url)] });
   const stream = session.request({ ':path': '/a' });
   await once(stream, 'response');
   stream.pause();
@@ -335,7 +319,7 @@ test('small pieces that wait for a reader over HTTP/2 arrive as they were', asyn
 
 test('HTTP/1.1 over the same port, with the same refusals for what cannot be parsed', async (t) => {
   const upstream = await echo(t);
-  const { port, bound } = await secureStage(t, { apis: [openApi(upstream.url)] });
+  const { port, bound } = await http2Stage(t, { apis: [openApi(upstream.url)] });
   const { cert } = await localCertificate();
   const call = httpsRequest({ port, host: 'localhost', path: '/a', ca: cert, agent: false }).end();
   const [response] = (await once(call, 'response')) as [IncomingMessage];

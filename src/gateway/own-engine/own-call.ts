@@ -4,6 +4,7 @@ import { requestHead } from '../../http1/head-writer.ts';
 import type { ResponseHead } from '../../http1/message-head.ts';
 import type { ConnectionPool, PoolError, PoolFailure } from '../../http1/pool.ts';
 import type { Clock } from '../../http1/wire.ts';
+import { type CallOutlet, connectFailure, OriginCall, reason, refused } from '../origin-call.ts';
 import type {
   OpenCall,
   UpstreamAnswer,
@@ -13,24 +14,16 @@ import type {
 import type { OwnSocket } from './own-socket.ts';
 
 /** What the calls of one origin share. Milliseconds. */
-export interface Outlet {
+export interface Outlet extends CallOutlet<OwnCall> {
   readonly hostLine: string;
   readonly pool: ConnectionPool;
   readonly clock: Clock;
   readonly connectMs: number;
-  /** From the sent request to the answer's head. */
-  readonly headMs: number;
-  /** Without a byte of a body. */
-  readonly idleBodyMs: number;
   /** A connection that may become another protocol's: for one call, and not of the pool. */
   connectAlone(
     ready: (connection: ClientConnection, socket: OwnSocket) => void,
     failed: (error: Error) => void,
   ): () => void;
-  /** The call is over. */
-  forget(call: OwnCall): void;
-  /** Tells the log what nobody expected to be thrown. */
-  report(error: unknown): void;
 }
 
 /** Methods that say something of a body; without one they say that it is empty (RFC 9110 section 8.6). */
@@ -46,16 +39,9 @@ const POOL_FAILURES: Readonly<Record<PoolFailure, UpstreamFailure['kind']>> = {
   closed: 'connect',
 };
 
-/** This process, or the machine, has no descriptor left: nothing that the upstream could help. */
-const NO_DESCRIPTORS: ReadonlySet<string | undefined> = new Set(['EMFILE', 'ENFILE']);
-
 /** One request to an upstream, from the wish for a connection to the end of its answer. */
-export class OwnCall implements OpenCall, ResponseEvents {
-  /** Among the calls of its origin; theirs to set. */
-  place = 0;
-  readonly #outlet: Outlet;
+export class OwnCall extends OriginCall<Outlet> implements OpenCall, ResponseEvents {
   readonly #request: UpstreamRequest;
-  readonly #answer: UpstreamAnswer;
   readonly #sinceMs: number;
   /** Gives up the wait for a connection. */
   #cancel: (() => void) | undefined;
@@ -63,25 +49,23 @@ export class OwnCall implements OpenCall, ResponseEvents {
   #socket: OwnSocket | undefined;
   /** When the last of the request went out; 0: not seen yet. */
   #sentMs = 0;
-  #over = false;
 
   constructor(outlet: Outlet, request: UpstreamRequest, answer: UpstreamAnswer) {
-    this.#outlet = outlet;
+    super(outlet, answer);
     this.#request = request;
-    this.#answer = answer;
     this.#sinceMs = outlet.clock.nowMs;
   }
 
   /** @param fresh on a connection that has served nothing yet */
   start(fresh: boolean): void {
-    const { pool } = this.#outlet;
+    const { pool } = this.outlet;
     if (this.#request.switching) {
-      const cancel = this.#outlet.connectAlone(
+      const cancel = this.outlet.connectAlone(
         (connection, socket) => {
           this.#socket = socket;
           this.#send(connection);
         },
-        (error) => this.#fail({ ...connectFailure('connect', error), replayable: false }),
+        (error) => this.fail(connectFailure('connect', error)),
       );
       this.#cancel = cancel;
       return;
@@ -93,25 +77,25 @@ export class OwnCall implements OpenCall, ResponseEvents {
     }
     const waiting = pool.take(
       (connection) => this.#send(connection),
-      (error) => this.#fail(poolFailure(error)),
+      (error) => this.fail(poolFailure(error)),
       fresh,
     );
     this.#cancel = () => waiting.cancel();
   }
 
   resume(): void {
-    if (!this.#over) this.#connection?.resume();
+    if (!this.over) this.#connection?.resume();
   }
 
   abort(): void {
-    if (!this.#finish()) return;
+    if (!this.finish()) return;
     if (this.#connection === undefined) this.#cancel?.();
     else this.#connection.abort();
   }
 
   /** Looks for what is past its deadline. */
   sweep(nowMs: number): void {
-    const { connectMs, headMs, idleBodyMs } = this.#outlet;
+    const { connectMs, headMs, idleBodyMs } = this.outlet;
     const connection = this.#connection;
     if (connection === undefined) {
       // Of the others, the pool looks after it.
@@ -134,7 +118,7 @@ export class OwnCall implements OpenCall, ResponseEvents {
 
   onHead(head: ResponseHead): boolean {
     try {
-      return this.#answer.onHead(head.status, head.fields, head.contentLength);
+      return this.answer.onHead(head.status, head.fields, head.contentLength);
     } catch (error) {
       this.#refuse(error);
       return true;
@@ -143,7 +127,7 @@ export class OwnCall implements OpenCall, ResponseEvents {
 
   onData(chunk: Buffer): boolean {
     try {
-      return this.#answer.onData(chunk);
+      return this.answer.onData(chunk);
     } catch (error) {
       this.#refuse(error);
       return true;
@@ -152,30 +136,25 @@ export class OwnCall implements OpenCall, ResponseEvents {
 
   onFlush(): void {
     try {
-      this.#answer.onFlush();
+      this.answer.onFlush();
     } catch (error) {
       this.#refuse(error);
     }
   }
 
   onEnd(trailers: readonly string[]): void {
-    if (!this.#finish()) return;
-    try {
-      this.#answer.onEnd(trailers);
-    } catch (error) {
-      this.#tell(refused(error));
-    }
+    if (this.finish()) this.tellEnd(trailers);
   }
 
   onSwitch(head: ResponseHead, early: Buffer): void {
     const socket = this.#socket;
-    if (socket === undefined || !this.#finish()) return;
-    this.#answer.onSwitch(head.fields, socket.release(), early);
+    if (socket === undefined || !this.finish()) return;
+    this.answer.onSwitch(head.fields, socket.release(), early);
   }
 
   onError(error: ClientConnectionError): void {
     const cause = error.cause instanceof Error ? error.cause : undefined;
-    this.#fail({
+    this.fail({
       kind: error.kind === 'malformed' ? 'malformed' : 'broken',
       detail: cause === undefined ? error.message : `${error.message}: ${reason(cause)}`,
       replayable: error.replayable,
@@ -191,7 +170,7 @@ export class OwnCall implements OpenCall, ResponseEvents {
     const length = body === undefined ? (WITH_BODY.has(method) ? 0 : undefined) : body.length;
     const lines = switching ? SWITCH_LINES : '';
     try {
-      const head = requestHead(method, path, this.#outlet.hostLine, fields, length, lines);
+      const head = requestHead(method, path, this.outlet.hostLine, fields, length, lines);
       connection.send(head, method, body, switching, this);
     } catch (error) {
       this.#refuse(error);
@@ -202,38 +181,17 @@ export class OwnCall implements OpenCall, ResponseEvents {
     const connection = this.#connection;
     if (connection === undefined) this.#cancel?.();
     else connection.abort();
-    this.#fail({ kind: 'timeout', detail, replayable: false });
+    this.fail({ kind: 'timeout', detail, replayable: false });
   }
 
   #refuse(error: unknown): void {
     this.#connection?.abort();
-    this.#fail(refused(error));
+    this.fail(refused(error));
   }
 
-  #fail(failure: UpstreamFailure): void {
-    if (this.#finish()) this.#tell(failure);
+  protected override forget(): void {
+    this.outlet.forget(this);
   }
-
-  #tell(failure: UpstreamFailure): void {
-    try {
-      this.#answer.onFailure(failure);
-    } catch (error) {
-      this.#outlet.report(error);
-    }
-  }
-
-  /** @returns whether it was not over yet */
-  #finish(): boolean {
-    if (this.#over) return false;
-    this.#over = true;
-    this.#outlet.forget(this);
-    return true;
-  }
-}
-
-function refused(error: unknown): UpstreamFailure {
-  const cause = error instanceof Error ? error : new Error('not an Error');
-  return { kind: 'malformed', detail: cause.message, replayable: false, cause };
 }
 
 function poolFailure(error: PoolError): UpstreamFailure {
@@ -241,17 +199,4 @@ function poolFailure(error: PoolError): UpstreamFailure {
     POOL_FAILURES[error.kind],
     error.cause instanceof Error ? error.cause : error,
   );
-}
-
-function connectFailure(kind: UpstreamFailure['kind'], cause: Error): UpstreamFailure {
-  const exhausted = NO_DESCRIPTORS.has((cause as NodeJS.ErrnoException).code);
-  return { kind: exhausted ? 'exhausted' : kind, detail: reason(cause), replayable: false, cause };
-}
-
-/** Where several addresses were tried, what the first of them said. */
-function reason(error: Error): string {
-  const first = error instanceof AggregateError ? (error.errors[0] as unknown) : undefined;
-  const told = first instanceof Error ? first : error;
-  const { code } = told as NodeJS.ErrnoException;
-  return code === undefined ? told.message : `${code} ${told.message}`;
 }

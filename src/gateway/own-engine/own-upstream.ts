@@ -4,8 +4,9 @@ import type { HeadLimits } from '../../http1/limits.ts';
 import { ConnectionPool } from '../../http1/pool.ts';
 import type { Clock } from '../../http1/wire.ts';
 import type { Log } from '../../log.ts';
-import type { UpstreamOptions } from '../options.ts';
 import { errorText } from '../error-text.ts';
+import { OpenCalls } from '../open-calls.ts';
+import type { UpstreamOptions } from '../options.ts';
 import type { OpenCall, UpstreamAnswer, UpstreamRequest, UpstreamSide } from '../upstream-side.ts';
 import { type Connect, connector } from './own-connect.ts';
 import { OwnCall, type Outlet } from './own-call.ts';
@@ -35,11 +36,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
   readonly #clock: Clock & { nowMs: number };
   readonly #sockets = new Set<Socket>();
   readonly #connect: Connect;
-  /**
-   * In no order; each call knows its place. No `Set`: one that many come into and leave soon keeps those that it had when it made itself anew
-   * alive, by a chain of its former tables that only the collection of the old generation ends.
-   */
-  readonly #calls: OwnCall[] = [];
+  readonly #calls = new OpenCalls<OwnCall>();
 
   constructor(origin: string, options: UpstreamOptions, log: Log) {
     this.origin = origin;
@@ -69,7 +66,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
 
   call(request: UpstreamRequest, answer: UpstreamAnswer, fresh: boolean): OpenCall {
     const call = new OwnCall(this, request, answer);
-    call.place = this.#calls.push(call) - 1;
+    this.#calls.add(call);
     call.start(fresh);
     return call;
   }
@@ -77,8 +74,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
   sweep(nowMs: number): void {
     this.#clock.nowMs = nowMs;
     this.pool.sweep();
-    // From behind, as one that is over leaves its place to the last.
-    for (let at = this.#calls.length - 1; at >= 0; at--) this.#calls[at]?.sweep(nowMs);
+    this.#calls.sweep(nowMs);
   }
 
   async close(): Promise<void> {
@@ -96,11 +92,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
   }
 
   forget(call: OwnCall): void {
-    const { place } = call;
-    const last = this.#calls.pop();
-    if (last === undefined || last === call) return;
-    this.#calls[place] = last;
-    last.place = place;
+    this.#calls.remove(call);
   }
 
   /** A connection that may become another protocol's: for one call, and not of the pool. */

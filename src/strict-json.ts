@@ -4,8 +4,15 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 /** Levels of nesting that a header, claim set, key set or introspection answer may have. */
 const MAX_DEPTH = 16;
 
-/** Strings and structure of a text that is known to be JSON: everything between them is numbers, literals and white space. */
-const TOKENS = /"(?:[^"\\]|\\.)*"|[{}[\]:]/g;
+const QUOTE = 0x22;
+const COLON = 0x3a;
+const ARRAY = 0x5b;
+const BACKSLASH = 0x5c;
+const ARRAY_END = 0x5d;
+const OBJECT = 0x7b;
+const OBJECT_END = 0x7d;
+/** RFC 8259 section 2. */
+const WHITE_SPACE: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d]);
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -37,28 +44,54 @@ export function member(object: JsonObject, name: string): unknown {
 
 /** False when an object in this valid JSON text names a member twice (compared after unescaping), or it is nested too deeply. */
 function isUnambiguous(text: string): boolean {
+  /** Names so far of each object that is open; of an array there are none. */
   const open: (Set<string> | undefined)[] = [];
-  let latest = '';
-  for (const [token] of text.matchAll(TOKENS)) {
-    switch (token) {
-      case '{':
-      case '[':
-        if (open.push(token === '{' ? new Set() : undefined) > MAX_DEPTH) return false;
+  for (let at = 0; at < text.length; at++) {
+    switch (text.charCodeAt(at)) {
+      case OBJECT:
+        if (open.push(new Set()) > MAX_DEPTH) return false;
         break;
-      case '}':
-      case ']':
+      case ARRAY:
+        if (open.push(undefined) > MAX_DEPTH) return false;
+        break;
+      case OBJECT_END:
+      case ARRAY_END:
         open.pop();
         break;
-      case ':': {
-        const names = open.at(-1);
-        const name: unknown = JSON.parse(latest);
-        if (typeof name !== 'string' || names === undefined || names.has(name)) return false;
-        names.add(name);
+      case QUOTE: {
+        const end = endOfString(text, at);
+        // Of a valid text, a string before a colon is a name, and nothing else stands there.
+        if (isBeforeColon(text, end)) {
+          const names = open.at(-1);
+          const name = unescaped(text.slice(at, end));
+          if (names === undefined || names.has(name)) return false;
+          names.add(name);
+        }
+        at = end - 1;
         break;
       }
-      default:
-        latest = token;
     }
   }
   return true;
+}
+
+/** Behind the closing quote of the string that begins at `begin`. */
+function endOfString(text: string, begin: number): number {
+  for (let at = begin + 1; ; at++) {
+    const character = text.charCodeAt(at);
+    if (character === BACKSLASH) at++;
+    // There is a quote in every valid text; without one the end of the text ends it.
+    else if (character === QUOTE || at >= text.length) return at + 1;
+  }
+}
+
+function isBeforeColon(text: string, from: number): boolean {
+  let at = from;
+  while (WHITE_SPACE.has(text.charCodeAt(at))) at++;
+  return text.charCodeAt(at) === COLON;
+}
+
+/** @param quoted a string with its quotes */
+function unescaped(quoted: string): string {
+  return quoted.includes('\\') ? String(JSON.parse(quoted)) : quoted.slice(1, -1);
 }

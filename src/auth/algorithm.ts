@@ -74,13 +74,22 @@ export function verifySignature(
 ): boolean {
   const algorithm = ALGORITHMS.get(name);
   if (algorithm === undefined) return false;
-  const wanted =
-    algorithm.signatureBytes ?? Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8);
-  if (signature.length !== wanted) return false;
+  if (signature.length !== (algorithm.signatureBytes ?? modulusBytes(key))) return false;
   const verifyKey = algorithm.options === undefined ? key : { key, ...algorithm.options };
   try {
     return verify(algorithm.digest, Buffer.from(signingInput, 'latin1'), verifyKey, signature);
   } catch {
     return false;
   }
+}
+
+/** By key: Node makes its details anew each time. */
+const MODULUS_BYTES = new WeakMap<KeyObject, number>();
+
+function modulusBytes(key: KeyObject): number {
+  const known = MODULUS_BYTES.get(key);
+  if (known !== undefined) return known;
+  const bytes = Math.ceil((key.asymmetricKeyDetails?.modulusLength ?? 0) / 8);
+  MODULUS_BYTES.set(key, bytes);
+  return bytes;
 }

@@ -101,11 +101,18 @@ export class RevocationReader {
   }
 
   #coversToken(token: TokenIdentity): boolean {
-    const prints = (token.prints ??= this.#fingerprinter.of(token.keys));
+    const { keys } = token;
+    const prints = (token.prints ??= new Uint32Array(keys.length * FINGERPRINT_WORDS));
+    let printed = token.printed ?? 0;
     let covered = false;
-    for (let i = 0; i < token.keys.length; i++) {
-      if (!this.#state.holdsClass(classOfKey(token.keys[i] ?? ''))) continue;
+    for (let i = 0; i < keys.length; i++) {
+      const key = keys[i] ?? '';
+      if (!this.#state.holdsClass(classOfKey(key))) continue;
       const at = i * FINGERPRINT_WORDS;
+      if ((printed & (1 << i)) === 0) {
+        this.#fingerprinter.put(key, prints, at);
+        token.printed = printed |= 1 << i;
+      }
       const end = this.#tokens.endOf(prints, at);
       if (end === 0) continue;
       covered = true;

@@ -1,5 +1,5 @@
 import { canonicalEcdsa } from './signature.ts';
-import { keyOfBytes, keyOfText } from './token-key.ts';
+import { digestOf, digestOfBytes, keyOfDigest, keyOfText, type TokenKeyKind } from './token-key.ts';
 
 /**
  * Everything under which one verified token may have been revoked. Computed once when the token is verified and kept with it, so that a
@@ -12,8 +12,10 @@ export interface TokenIdentity {
   /** What rules are matched with: the issuers that it counts for, and its claims. Absent: nothing is known of it but its text. */
   readonly issuers?: readonly string[];
   readonly claims?: TokenClaims;
-  /** Computed by the first check and kept: fingerprints of `keys`, and of what the rules in use could name this token by. */
+  /** Computed by the checks that need them, and kept: the fingerprint of each of `keys`, and of what the rules in use could name this token by. */
   prints?: Uint32Array;
+  /** Which of the keys have theirs in `prints`: bit by bit, the first key the lowest. */
+  printed?: number;
   rulePrints?: { readonly version: number; readonly prints: Uint32Array };
 }
 
@@ -39,14 +41,14 @@ export interface JwtParts {
 /** Identity of a verified JWT: its (`iss`, `jti`), its signature and its signing input, for this issuer and for events that name none. */
 export function jwtIdentity(jwt: JwtParts): TokenIdentity {
   const signature = jwt.algorithm.startsWith('ES') ? canonicalEcdsa(jwt.signature) : jwt.signature;
+  const digests: (readonly [TokenKeyKind, string])[] = [
+    ['signature', digestOfBytes(signature)],
+    ['input', digestOf(jwt.signingInput)],
+  ];
+  if (jwt.jti !== undefined) digests.unshift(['id', digestOf(jwt.jti)]);
   const keys: string[] = [];
-  for (const issuer of [null, jwt.issuer]) {
-    if (jwt.jti !== undefined) keys.push(keyOfText('id', issuer, jwt.jti));
-    keys.push(
-      keyOfBytes('signature', issuer, signature),
-      keyOfText('input', issuer, jwt.signingInput),
-    );
-  }
+  for (const issuer of [null, jwt.issuer])
+    for (const [kind, digest] of digests) keys.push(keyOfDigest(kind, issuer, digest));
   const { issuer, claims, expiresAtMs } = jwt;
   return { keys, expiresAtMs, issuers: [issuer], ...(claims === undefined ? {} : { claims }) };
 }

@@ -15,6 +15,11 @@ export function digestOf(text: string): string {
   return hash('sha256', text.isWellFormed() ? text : JSON.stringify(text), 'base64url');
 }
 
+/** The same of bytes. */
+export function digestOfBytes(bytes: Uint8Array): string {
+  return hash('sha256', bytes, 'base64url');
+}
+
 /** First letter of a key: its kind, in upper case where it holds for one issuer only. */
 const CLASS: Readonly<Record<TokenKeyKind, string>> = { id: 'i', signature: 's', input: 'n' };
 
@@ -37,5 +42,5 @@ export function keyOfText(kind: TokenKeyKind, issuer: string | null, text: strin
 }
 
 export function keyOfBytes(kind: TokenKeyKind, issuer: string | null, bytes: Uint8Array): string {
-  return keyOfDigest(kind, issuer, hash('sha256', bytes, 'base64url'));
+  return keyOfDigest(kind, issuer, digestOfBytes(bytes));
 }

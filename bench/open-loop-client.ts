@@ -64,18 +64,30 @@ function fail(message: string): never {
   process.exit(1);
 }
 
+/** What comes is read out of it at once, whichever connection it came on. */
+const chunk = Buffer.allocUnsafe(65_536);
+const HEAD_END = '\r\n\r\n';
+const NOTHING = Buffer.alloc(0);
+
 class Client {
   readonly #socket: Socket;
   #due = 0;
-  #text = '';
+  /** Of an answer that has not come as a whole yet. */
+  #begun: Buffer = NOTHING;
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.setNoDelay(true);
-    socket.setEncoding('latin1');
-    socket.on('data', (text: string) => this.#read(text));
-    socket.on('error', (error) => fail(error.message));
-    socket.on('close', () => fail('a connection was closed'));
+  constructor(connected: () => void) {
+    this.#socket = connect({
+      port: order.port,
+      host: '127.0.0.1',
+      onread: {
+        buffer: chunk,
+        callback: (length, buffer) => this.#read(buffer.subarray(0, length)),
+      },
+    });
+    this.#socket.setNoDelay(true);
+    this.#socket.once('connect', connected);
+    this.#socket.on('error', (error) => fail(error.message));
+    this.#socket.on('close', () => fail('a connection was closed'));
   }
 
   send(due: number): void {
@@ -83,15 +95,19 @@ class Client {
     this.#socket.write(requests[sent++ % requests.length] ?? '', 'latin1');
   }
 
-  #read(text: string): void {
-    this.#text += text;
-    const head = this.#text.indexOf('\r\n\r\n');
-    if (head < 0) return;
-    const length = /\r\ncontent-length: *(\d+)/i.exec(this.#text.slice(0, head + 2));
-    if (length === null || !this.#text.startsWith('HTTP/1.1 200 '))
-      return fail(`not as expected:\n${this.#text.slice(0, head)}`);
-    if (this.#text.length < head + 4 + Number(length[1])) return;
-    this.#text = '';
+  #read(bytes: Uint8Array): boolean {
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    const answer = this.#begun.length === 0 ? text : Buffer.concat([this.#begun, text]);
+    if (isWhole(answer)) {
+      this.#begun = NOTHING;
+      this.#answered();
+    } else {
+      this.#begun = Buffer.from(answer);
+    }
+    return true;
+  }
+
+  #answered(): void {
     answered++;
     if (this.#due >= countFrom) took.push(performance.now() - this.#due);
     const next = waiting.shift();
@@ -100,11 +116,22 @@ class Client {
   }
 }
 
+function isWhole(answer: Buffer): boolean {
+  const head = answer.indexOf(HEAD_END, 0, 'latin1');
+  if (head < 0) return false;
+  const fields = answer.toString('latin1', 0, head + 2);
+  const length = /\r\ncontent-length: *(\d+)/i.exec(fields);
+  if (length === null || !fields.startsWith('HTTP/1.1 200 '))
+    return fail(`not as expected:\n${fields}`);
+  return answer.length >= head + HEAD_END.length + Number(length[1]);
+}
+
 async function open(): Promise<void> {
   for (let count = 0; count < order.connections; count++) {
-    const socket = connect(order.port, '127.0.0.1');
-    await new Promise((resolve) => socket.once('connect', resolve));
-    idle.push(new Client(socket));
+    const client = await new Promise<Client>((resolve) => {
+      const client: Client = new Client(() => resolve(client));
+    });
+    idle.push(client);
   }
 }
 

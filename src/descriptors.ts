@@ -3,6 +3,9 @@ import { readFileSync } from 'node:fs';
 /** Descriptors for everything but clients and upstreams: journal, logs, sources, the operator's API, event loops. Of a small limit, half. */
 const OWN = 256;
 
+/** So many of them are open before the first client comes, on few processors. */
+const AT_REST = 64;
+
 /** The part of the others that clients may take. */
 const CLIENTS = 3 / 4;
 
@@ -27,6 +30,6 @@ export function descriptorLimit(): number {
  * @param limit see {@link descriptorLimit}
  */
 export function affordableConnections(wanted: number, limit: number = descriptorLimit()): number {
-  const forBoth = limit - Math.min(OWN, limit / 2);
+  const forBoth = limit - Math.min(OWN, Math.max(limit / 2, AT_REST));
   return Math.max(1, Math.min(wanted, Math.floor(forBoth * CLIENTS)));
 }

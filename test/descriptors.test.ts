@@ -20,6 +20,8 @@ test('clients get what they want, as far as it leaves enough for everything else
   assert.equal(affordableConnections(10_000, 4_096), 2_880);
   assert.equal(affordableConnections(10_000, 160), 60);
   assert.equal(affordableConnections(10, 160), 10);
+  assert.equal(affordableConnections(10_000, 100), 27);
+  assert.equal(affordableConnections(10_000, 64), 1, 'it has so many open itself');
   fc.assert(
     fc.property(fc.nat(2_000_000), fc.nat(2_000_000), (wanted, limit) => {
       const clients = affordableConnections(wanted, limit);

@@ -14,6 +14,8 @@ export interface BodyOwner {
  */
 export class BodyRelay implements BodySource, BodySink {
   readonly length: number;
+  /** The client has sent all of it. */
+  whole = false;
   readonly #exchange: Exchange;
   readonly #source: BodySource;
   readonly #owner: BodyOwner;
@@ -71,6 +73,7 @@ export class BodyRelay implements BodySource, BodySink {
   onEnd(): void {
     if (this.#over) return;
     const sink = this.#sink;
+    this.whole = true;
     this.#stop();
     sink?.onEnd([]);
   }

@@ -35,12 +35,20 @@ export class TrustedProxies {
     let address = peer;
     const hops = forwardedFor?.split(',').slice(-20) ?? [];
     for (let hop = hops.pop(); hop !== undefined && this.trusts(address); hop = hops.pop()) {
-      const said = hop.trim();
+      const said = withoutPort(hop.trim());
+      if (said === '') continue; // an empty element of a list says nothing (RFC 9110 section 5.6.1)
       if (isIP(said) === 0) break;
       address = said;
     }
     return address;
   }
+}
+
+/** Some proxies write `192.0.2.1:49152`, `[2001:db8::1]` or `[2001:db8::1]:49152`. */
+function withoutPort(said: string): string {
+  return (
+    /^\[([^\]]*)\](?::\d{1,5})?$/.exec(said)?.[1] ?? /^([\d.]+):\d{1,5}$/.exec(said)?.[1] ?? said
+  );
 }
 
 /** The address without the IPv6 notation of an IPv4 peer (`::ffff:127.0.0.1`). */

@@ -81,7 +81,7 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
     this.#open = undefined;
     this.#exchange.work = this;
     this.#upstream.calls.own++;
-    if (tries === 1) this.#probe = this.#upstream.health?.began() ?? false;
+    if (tries === 1) this.#probe = this.#upstream.health?.began(performance.now()) ?? false;
     this.#exchange.calledAt = performance.now();
     const open = this.#upstream.side.call(this, this, tries > 1);
     if (tries !== this.#tries) return; // it failed at once, and there was another
@@ -168,7 +168,9 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
     } else if (!this.#begun && this.#mayRetry(failure)) {
       this.start();
     } else {
-      this.#report(failure.kind);
+      // Who stops reading in the middle of a body, and closes, may mean its client: that is too slow, or sends too much.
+      if (failure.kind === 'broken' && this.body?.whole === false) this.#forgetProbe();
+      else this.#report(failure.kind);
       this.#fail(this.#fault(failure), failure.detail);
     }
   }

@@ -15,13 +15,11 @@ const WINDOW_MS = 10_000;
 const WINDOW_CALLS = 20;
 const WINDOW_PART = 0.5;
 
-/** What says that an upstream is in trouble. `exhausted` is our own doing. */
-const STRIKES: ReadonlySet<UpstreamFailure['kind']> = new Set([
-  'connect',
-  'timeout',
-  'broken',
-  'malformed',
-]);
+/**
+ * What says that an upstream is in trouble. `exhausted` is our own doing. `malformed` came from one that answers, and may be a client's doing:
+ * what it sends can stand in the answer's head, and make it too long.
+ */
+const STRIKES: ReadonlySet<UpstreamFailure['kind']> = new Set(['connect', 'timeout', 'broken']);
 
 /**
  * The circuit breaker of one origin, in one thread. An upstream that cannot be reached or does not answer is not asked for a while, so that
@@ -32,7 +30,7 @@ export class UpstreamHealth {
   readonly #options: CircuitBreakerOptions;
   readonly #random: () => number;
   #state: 'closed' | 'open' | 'probing' = 'closed';
-  /** Until when it is open, milliseconds. */
+  /** When one may try, milliseconds: the first one, or another beside one that is not answered yet. */
   #untilMs = 0;
   #openForMs: number;
   #inRow = 0;
@@ -54,7 +52,7 @@ export class UpstreamHealth {
 
   /** Whether a call would be let through now. Changes nothing. */
   allows(nowMs: number): boolean {
-    return this.#state === 'closed' || (this.#state === 'open' && nowMs >= this.#untilMs);
+    return this.#state === 'closed' || nowMs >= this.#untilMs;
   }
 
   /** Milliseconds until a call may be let through, at least. */
@@ -62,10 +60,15 @@ export class UpstreamHealth {
     return this.#state === 'closed' ? 0 : Math.max(0, this.#untilMs - nowMs);
   }
 
-  /** A call begins that {@link allows} let through. @returns whether it is the one that tries whether the upstream is back */
-  began(): boolean {
-    if (this.#state !== 'open') return false;
+  /**
+   * A call begins that {@link allows} let through. One that tries whether the upstream is back has as long as a pause to be answered; then
+   * another one tries beside it, as a client may send its body as slowly as it likes, or ask for what takes long.
+   * @returns whether it is one that tries
+   */
+  began(nowMs: number): boolean {
+    if (this.#state === 'closed') return false;
     this.#state = 'probing';
+    this.#pause(nowMs);
     return true;
   }
 
@@ -88,7 +91,7 @@ export class UpstreamHealth {
     }
     this.#inRow += 1;
     this.#count(nowMs, 1);
-    if (probe) {
+    if (probe && this.#state === 'probing') {
       this.#openForMs = Math.min(this.#openForMs * 2, LONGEST_OPEN_MS);
       this.#open(nowMs);
       return false;
@@ -101,13 +104,17 @@ export class UpstreamHealth {
 
   /** Nothing came of a call that would say how the upstream is: its client left. Another may try. */
   abandoned(nowMs: number, probe: boolean): void {
-    if (!probe) return;
+    if (!probe || this.#state !== 'probing') return;
     this.#state = 'open';
     this.#untilMs = nowMs;
   }
 
   #open(nowMs: number): void {
     this.#state = 'open';
+    this.#pause(nowMs);
+  }
+
+  #pause(nowMs: number): void {
     this.#untilMs = nowMs + this.#openForMs * (0.75 + 0.5 * this.#random());
   }
 

@@ -31,7 +31,7 @@ import {
   type SourcePolicy,
 } from '../revocation/revocation.ts';
 import type { RuleEvent } from '../revocation/rule-event.ts';
-import { type Lift, nameOfRule } from '../revocation/rule.ts';
+import { type Lift, nameOfRule, type Rule } from '../revocation/rule.ts';
 import { shapeNames, shapeOf } from '../revocation/rule-shapes.ts';
 import type { TokenIdentity } from '../revocation/token-identity.ts';
 import { type Denier, explain } from './explain.ts';
@@ -225,6 +225,7 @@ export class GatewayOperations implements Operations {
     const rule = parsed.action === 'revoke' ? parsed.rules[0] : undefined;
     if (rule === undefined)
       throw new ApiRefusal('invalid_value', 'no token that it denies is alive', 'issuedBefore');
+    const before = list.ruleOf(rule);
     const result = list.addRule(rule, OPERATOR, { by: by.name, reason: reason ?? '' });
     if (result === 'full') throw listFull();
     if (result === 'too many shapes')
@@ -238,7 +239,11 @@ export class GatewayOperations implements Operations {
         'this cut-off, or a later one, was lifted: choose a later one',
         'issuedBefore',
       );
-    const done = { id: idOfRule(rule), applied: APPLIED[result] };
+    // What holds, which is more than was asked for where a later cut-off or end was known.
+    const held = list.ruleOf(rule) ?? rule;
+    const isNoMore = result === 'changed' && before !== undefined && holdsAlike(before, held);
+    const applied = isNoMore ? 'known' : APPLIED[result];
+    const done = { id: idOfRule(rule), applied } as const;
     acts(done);
     await this.#durable();
     const prints = list.fingerprintsOf([nameOfRule(rule)]);
@@ -246,8 +251,8 @@ export class GatewayOperations implements Operations {
     return {
       ...done,
       kind: ruleKindOf(rule),
-      endsAtMs: rule.endsAtMs,
-      issuedBeforeMs: rule.issuedBeforeMs,
+      endsAtMs: held.endsAtMs,
+      issuedBeforeMs: held.issuedBeforeMs,
       published,
       ...(await this.#confirmed(prints, 'rules', waitMs)),
     };
@@ -331,6 +336,11 @@ export class GatewayOperations implements Operations {
 }
 
 const APPLIED = { added: 'added', changed: 'extended', same: 'known' } as const;
+
+/** Whether a rule denies the same tokens for as long as before: an older cut-off that was heard besides changes neither. */
+function holdsAlike(before: Rule, held: Rule): boolean {
+  return before.issuedBeforeMs === held.issuedBeforeMs && before.endsAtMs === held.endsAtMs;
+}
 
 function listFull(): ApiRefusal {
   return new ApiRefusal('list_full', 'the list is full: raise tokenRevocationConfig.maxEntries');

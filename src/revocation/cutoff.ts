@@ -2,12 +2,13 @@
 const FIRST_MILLISECONDS = 1e12;
 
 /**
- * When a token was issued, epoch milliseconds, from its `iat` as the claim stands (RFC 7519 section 4.1.6: seconds, fractions allowed).
+ * When a token was issued, epoch milliseconds, from its `iat` as the claim stands (RFC 7519 section 4.1.6: seconds, fractions allowed; those of a
+ * millisecond do not count).
  * Undefined for what is no such number.
  */
 function issuedAtMs(iat: unknown): number | undefined {
   if (typeof iat !== 'number' || !Number.isFinite(iat) || iat < 0) return undefined;
-  return iat >= FIRST_MILLISECONDS ? iat : iat * 1_000;
+  return Math.floor(iat >= FIRST_MILLISECONDS ? iat : iat * 1_000);
 }
 
 /**

@@ -183,6 +183,11 @@ export class RevocationList implements RevocationTarget {
     return outcome;
   }
 
+  /** What counts of a rule by all that was heard of it and not lifted. */
+  ruleOf(rule: Pick<Rule, 'issuer' | 'claims'>): Rule | undefined {
+    return this.#rules.recordOf(rule)?.rule;
+  }
+
   /** Takes a rule back, here and for every later reading of the same cut-off or an older one. */
   addLift(lift: Lift, source: string, author: Author = { by: source, reason: '' }): LiftOutcome {
     const atMs = this.#options.clock.latest();

@@ -39,6 +39,17 @@ test('the client is the last address that no trusted proxy has', () => {
     '198.51.100.1',
   );
   assert.equal(proxies.clientAddress('10.0.0.1', 'evil'), '10.0.0.1');
+  for (const [said, address] of [
+    ['198.51.100.1:49152', '198.51.100.1'],
+    ['[2001:db8::1]', '2001:db8::1'],
+    ['[2001:db8::1]:49152', '2001:db8::1'],
+    ['198.51.100.1, , ', '198.51.100.1'],
+    ['198.51.100.1, 10.0.0.2:80', '198.51.100.1'],
+    ['198.51.100.1:', '10.0.0.1'],
+    ['[evil]:1', '10.0.0.1'],
+    [', ,', '10.0.0.1'],
+  ] as const)
+    assert.equal(proxies.clientAddress('10.0.0.1', said), address, said);
   assert.equal(proxies.clientAddress('10.0.0.1', '10.0.0.3, 10.0.0.2'), '10.0.0.3');
 });
 

@@ -125,7 +125,7 @@ function kindOf(error: Error): UpstreamFailure['kind'] {
   const { code } = error as NodeJS.ErrnoException;
   if (TIMEOUTS.has(code)) return 'timeout';
   if (code === 'EMFILE' || code === 'ENFILE') return 'exhausted';
-  if (code?.startsWith('HPE_') === true) return 'malformed';
+  if (code?.startsWith('HPE_') === true || code === 'UND_ERR_HEADERS_OVERFLOW') return 'malformed';
   return (error as NodeJS.ErrnoException).syscall === 'connect' ? 'connect' : 'broken';
 }
 

@@ -165,6 +165,9 @@ class ChainReading {
       closed.push(last);
       segment = next;
     }
+    // It is made before the first record is written, and never removed: without it nobody knows whether the end of the chain is there.
+    if (this.#mark === undefined && (newest > 1 || last.bytes > HEADER_BYTES))
+      this.#damaged(COMMITTED, 'is missing, or says nothing', 'missing');
     return { closed, last, salvage: this.#damage.length > this.#folder.damage.length };
   }
 

@@ -1,7 +1,7 @@
 import { describeConfig } from '../config/describe.ts';
 import { describeError, OperatorError } from '../errors.ts';
 import { load } from '../loaded.ts';
-import { createLog } from '../log-writer.ts';
+import { createLog, type LogWriter } from '../log-writer.ts';
 import { type Server, startServer } from '../server.ts';
 import { VERSION } from '../version.ts';
 import { complaint } from './complaint.ts';
@@ -92,9 +92,7 @@ async function run(
   ended: Promise<string>,
 ): Promise<number> {
   const loadAgain = () => load({ argv: overrides, env: process.env, cwd: io.cwd }, path);
-  const loaded = await loadAgain();
-  const { config, notes } = loaded;
-  const log = createLog({ ...config.log });
+  let written: LogWriter | undefined;
   let server: Server | undefined;
   let early = false;
   const onHangUp = (): void => {
@@ -103,6 +101,10 @@ async function run(
   };
   process.on('SIGHUP', onHangUp);
   try {
+    const loaded = await loadAgain();
+    const { config, notes } = loaded;
+    const log = createLog({ ...config.log });
+    written = log;
     for (const { level, message } of notes) log[level]('Configuration', message);
     for (const line of describeConfig(config)) log.debug('Configuration', line);
     server = await startServer({ ...loaded, loadAgain, takeover, log });
@@ -123,7 +125,7 @@ async function run(
     return ending.code;
   } finally {
     process.off('SIGHUP', onHangUp);
-    await log.flush();
+    await written?.flush();
   }
 }
 

@@ -13,7 +13,6 @@ import type {
   Gateway,
   GatewayOptions,
   Listening,
-  ListenerTls,
   PreparedChange,
   Timeouts,
   UpstreamOptions,
@@ -32,7 +31,7 @@ const LINGER_MS = 500;
 
 /**
  * Makes the data plane of one gateway; nothing is opened before `listen`.
- * @throws OperatorError `ERR_DUPLICATE_ROUTE`, `ERR_ENDPOINT_URL`, `ERR_TRUSTED_PROXY`
+ * @throws OperatorError `ERR_DUPLICATE_ROUTE`, `ERR_ENDPOINT_URL`, `ERR_TRUSTED_PROXY`, `ERR_KEY_STORE`
  */
 export function createGateway(options: GatewayOptions): Gateway {
   return new DataPlaneGateway(options);
@@ -54,6 +53,7 @@ class DataPlaneGateway implements Gateway {
 
   constructor(options: GatewayOptions) {
     const { engine = 'own', log, counters = new SharedArrayBuffer(COUNTER_BYTES) } = options;
+    checkCertificates(options);
     this.#options = options;
     this.#memory = counters;
     this.#upstreams = new SharedPart(
@@ -96,7 +96,7 @@ class DataPlaneGateway implements Gateway {
   }
 
   prepare(options: GatewayOptions): PreparedChange {
-    for (const listener of options.listeners) if (listener.kind !== 'http') check(listener.tls);
+    checkCertificates(options);
     const next = this.#make(options);
     return {
       commit: () => this.#commit(next),
@@ -173,12 +173,15 @@ class DataPlaneGateway implements Gateway {
 }
 
 /** @throws OperatorError `ERR_KEY_STORE` */
-function check(tls: ListenerTls): void {
-  try {
-    createSecureContext(tlsContext(tls));
-  } catch (cause) {
-    const message = `the certificate cannot be shown: ${errorText(cause)}`;
-    throw new OperatorError('ERR_KEY_STORE', message, { cause });
+function checkCertificates({ listeners }: GatewayOptions): void {
+  for (const listener of listeners) {
+    if (listener.kind === 'http') continue;
+    try {
+      createSecureContext(tlsContext(listener.tls));
+    } catch (cause) {
+      const message = `the certificate cannot be shown: ${errorText(cause)}`;
+      throw new OperatorError('ERR_KEY_STORE', message, { cause });
+    }
   }
 }
 

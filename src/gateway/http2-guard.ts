@@ -1,4 +1,5 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { Log } from '../log.ts';
 import type { Timeouts } from './options.ts';
 import { Seldom } from './seldom.ts';
@@ -48,9 +49,14 @@ export class Http2Guard {
     this.#log = log;
   }
 
-  /** A session has begun. */
-  watch(session: ServerHttp2Session, timeouts: Timeouts): void {
-    const guarded = new GuardedSession(session, timeouts, this.#clock, (why) => this.#tell(why));
+  /**
+   * A session has begun.
+   * @param below the TCP socket that it is on
+   * @param stallMs milliseconds that the client may take nothing of what is to be sent
+   */
+  watch(session: ServerHttp2Session, timeouts: Timeouts, below: Socket, stallMs: number): void {
+    const client = { session, below, stallMs };
+    const guarded = new GuardedSession(client, timeouts, this.#clock, (why) => this.#tell(why));
     this.#sessions.add(guarded);
     session.once('close', () => this.#sessions.delete(guarded));
   }
@@ -69,8 +75,17 @@ export class Http2Guard {
   }
 }
 
+/** What {@link Http2Guard.watch} is given. */
+interface Client {
+  readonly session: ServerHttp2Session;
+  readonly below: Socket;
+  readonly stallMs: number;
+}
+
 class GuardedSession {
   readonly #session: ServerHttp2Session;
+  readonly #below: Socket;
+  readonly #stallMs: number;
   readonly #timeouts: Timeouts;
   readonly #clock: { readonly nowMs: number };
   readonly #tell: (why: string) => void;
@@ -90,14 +105,22 @@ class GuardedSession {
   #lookedAt: number;
   /** Bytes sent when PING was last found to be of use. */
   #written = 0;
+  /** Bytes sent when something was last found to move, or nothing to wait, and when that was, milliseconds. */
+  #moved = 0;
+  #movedMs: number;
+  /** Since when the session is over and its connection is not, milliseconds. */
+  #overMs: number | undefined;
 
   constructor(
-    session: ServerHttp2Session,
+    { session, below, stallMs }: Client,
     timeouts: Timeouts,
     clock: { readonly nowMs: number },
     tell: (why: string) => void,
   ) {
     this.#session = session;
+    this.#below = below;
+    this.#stallMs = stallMs;
+    this.#movedMs = clock.nowMs;
     this.#timeouts = timeouts;
     this.#clock = clock;
     this.#tell = tell;
@@ -115,6 +138,13 @@ class GuardedSession {
   }
 
   sweep(nowMs: number): void {
+    if (this.#session.destroyed) {
+      this.#overMs ??= nowMs;
+      // The end of its last answer may still be on its way.
+      if (nowMs - this.#overMs >= this.#stallMs) this.#below.destroy();
+      return;
+    }
+    this.#lookForStall(nowMs);
     const { requestMs, keepAliveMs } = this.#timeouts;
     for (const [stream, since] of this.#unfinished) {
       if (requestMs === 0 || nowMs - since < requestMs) break;
@@ -150,6 +180,18 @@ class GuardedSession {
     }
     this.#written = written;
     this.#pings.fill();
+  }
+
+  /** Where the connection is stuck below HTTP/2, not even the RST_STREAM leaves that would end a stream. */
+  #lookForStall(nowMs: number): void {
+    const written = this.#session.socket.bytesWritten;
+    if (written !== this.#moved || this.#session.state.outboundQueueSize === 0) {
+      this.#moved = written;
+      this.#movedMs = nowMs;
+    } else if (nowMs - this.#movedMs >= this.#stallMs) {
+      this.#end('nothing of its answers is taken');
+      this.#below.destroy(); // nothing can leave before it
+    }
   }
 
   /** WINDOW_UPDATE, PRIORITY, frames of unknown types: node:http2 says nothing of them. */

@@ -1,5 +1,5 @@
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
-import { connect as connectTcp } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { UpstreamAddress } from './upstream-address.ts';
 
@@ -16,6 +16,7 @@ const SESSION_MEMORY = 64;
 /** One connection to an upstream, on which calls are streams. */
 export class UpstreamSession {
   readonly session: ClientHttp2Session;
+  readonly #socket: Socket;
   /** Calls that are under way on it. */
   streams = 0;
   /** Calls that it has had. */
@@ -27,8 +28,10 @@ export class UpstreamSession {
   /** Of GOAWAY: streams above it were not looked at (RFC 9113 section 6.8). */
   lastStream = Number.MAX_SAFE_INTEGER;
 
-  constructor(session: ClientHttp2Session, nowMs: number) {
+  /** @param socket what it is on */
+  constructor(session: ClientHttp2Session, socket: Socket, nowMs: number) {
     this.session = session;
+    this.#socket = socket;
     this.heardMs = nowMs;
     session.on('goaway', (_code, lastStream: number) => {
       this.lastStream = lastStream;
@@ -43,6 +46,12 @@ export class UpstreamSession {
   /** Streams that the upstream allows at one time. */
   get maxStreams(): number {
     return this.session.remoteSettings.maxConcurrentStreams ?? 100;
+  }
+
+  /** Ends it, and its connection: a session that was closed before only waits for the other side to end that. */
+  destroy(error?: Error): void {
+    this.session.destroy(error);
+    this.#socket.destroy();
   }
 
   /** Asks whether the other side is still there; {@link pingedMs} is 0 again when it has answered. */
@@ -65,7 +74,7 @@ export function openSession(
   origin: string,
   { secure, tcp, tls }: UpstreamAddress,
   maxHeaderSize: number,
-  ready: (session: ClientHttp2Session) => void,
+  ready: (session: ClientHttp2Session, socket: Socket) => void,
   failed: (error: Error) => void,
 ): () => void {
   const socket = secure ? connectTls({ ...tcp, ...tls }) : connectTcp(tcp);
@@ -104,7 +113,7 @@ export function openSession(
         if (settled) return;
         settled = true;
         made.setLocalWindowSize(SESSION_WINDOW);
-        ready(made);
+        ready(made, socket);
       });
   });
   return () => {

@@ -1,4 +1,5 @@
 import type { ClientHttp2Session } from 'node:http2';
+import type { Socket } from 'node:net';
 import { UpstreamSession } from './http2-session.ts';
 import { connectFailure } from './origin-call.ts';
 import type { UpstreamFailure } from './upstream-side.ts';
@@ -19,9 +20,12 @@ const QUIET_MS = 10_000;
 /** A connection without a call is kept so long. Milliseconds. */
 const IDLE_MS = 300_000;
 
+/** An upstream may keep a connection open so long after the last that came on it, where the session on it is over. Milliseconds. */
+const LEAVE_MS = 5_000;
+
 /** Opens a connection; see `openSession`. */
 export type OpenSession = (
-  ready: (session: ClientHttp2Session) => void,
+  ready: (session: ClientHttp2Session, socket: Socket) => void,
   failed: (error: Error) => void,
 ) => () => void;
 
@@ -106,9 +110,13 @@ export class Http2Sessions {
         replayable: false,
       });
     }
-    for (const { session, pingedMs, heardMs, streams } of this.#sessions) {
-      if (pingedMs !== 0 && heardMs <= pingedMs && nowMs - pingedMs >= this.#connectMs) {
-        session.destroy(new Error('the connection gives no sign of life'));
+    for (const made of this.#sessions) {
+      const { session, pingedMs, heardMs, streams } = made;
+      if (session.destroyed) {
+        // Its connection is not, as the upstream does not end it.
+        if (nowMs - heardMs >= LEAVE_MS) made.destroy();
+      } else if (pingedMs !== 0 && heardMs <= pingedMs && nowMs - pingedMs >= this.#connectMs) {
+        made.destroy(new Error('the connection gives no sign of life'));
       } else if (streams === 0 && nowMs - heardMs >= IDLE_MS) {
         session.close();
       }
@@ -134,7 +142,7 @@ export class Http2Sessions {
     const closed = this.#sessions.map(
       ({ session }) => new Promise((resolve) => session.once('close', resolve)),
     );
-    for (const { session } of this.#sessions) session.destroy();
+    for (const session of this.#sessions) session.destroy();
     await Promise.all(closed);
   }
 
@@ -179,9 +187,9 @@ export class Http2Sessions {
     const opening: Opening = { sinceMs: this.#nowMs, cancel: nothing };
     this.#opening.add(opening);
     opening.cancel = this.#open(
-      (session) => {
+      (session, socket) => {
         this.#opening.delete(opening);
-        this.#add(new UpstreamSession(session, this.#nowMs));
+        this.#add(new UpstreamSession(session, socket, this.#nowMs));
       },
       (cause) => {
         if (this.#opening.delete(opening)) this.#refused(connectFailure('connect', cause));
@@ -195,6 +203,7 @@ export class Http2Sessions {
       this.#sessions.splice(this.#sessions.indexOf(made), 1);
       this.#serve();
     });
+    made.session.on('remoteSettings', () => this.#serve()); // it may allow more streams now
     this.#serve();
   }
 

@@ -1,6 +1,6 @@
 import { isIP, type TcpNetConnectOpts } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
-import { secureContext } from '../net/http-client.ts';
+import { secureContext } from '../net/secure-context.ts';
 import type { UpstreamOptions } from './options.ts';
 
 /** Milliseconds of silence after which the kernel asks whether the other side is still there. */

@@ -1,8 +1,7 @@
-import { X509Certificate } from 'node:crypto';
-import { createSecureContext } from 'node:tls';
 import { Agent, request as send } from 'undici';
 import type { Dispatcher } from 'undici';
 import { HttpFailure, explainFailure, hostAndPort } from './http-failure.ts';
+import { secureContext } from './secure-context.ts';
 
 /**
  * The gateway's own outgoing calls (key sets, introspection, stores, event stream): TLS checked, time and size bounded, redirects never
@@ -159,29 +158,6 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
 
     close: () => agent.destroy(new HttpFailure('the client was closed')),
   };
-}
-
-/** Parsed once per client: a list of roots costs milliseconds per connection otherwise. */
-export function secureContext(options: HttpClientOptions) {
-  if (options.ca === undefined && options.cert === undefined && options.key === undefined) {
-    return {};
-  }
-  try {
-    // Node passes over an entry that is no certificate; a trust list with a hole is worse than none.
-    for (const pem of options.ca ?? []) void new X509Certificate(pem);
-    return {
-      secureContext: createSecureContext({
-        ...(options.ca !== undefined && { ca: [...options.ca], allowPartialTrustChain: true }),
-        ...(options.cert !== undefined && { cert: options.cert }),
-        ...(options.key !== undefined && { key: options.key }),
-      }),
-    };
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : '';
-    throw new Error(`the TLS certificates or the key of an HTTP client cannot be used${code}`, {
-      cause: error,
-    });
-  }
 }
 
 function parseTarget(request: HttpRequest): URL {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { generateKeyPairSync } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import forge from 'node-forge';
 import { startHttpServer } from '../support/http-server.ts';
 import { testIssuer } from '../support/issuer.ts';
 import {
@@ -169,6 +171,14 @@ describe('a start that is refused ends with 1 and says why', () => {
     assert.doesNotMatch(output, /it ran/);
   });
 
+  test('a certificate that TLS does not take, not after threads have died of it', async (t) => {
+    const file = join(await temporaryFolder(t), 'weak.pem');
+    await writeFile(file, weakPair());
+    const { output } = await refusal(t, { flags: [`--listenerConfig.keyStorePath=${file}`] });
+    assert.match(output, /certificate cannot be shown: .*key too small.*\[ERR_KEY_STORE\]/);
+    assert.doesNotMatch(output, /has ended/);
+  });
+
   test('a source that needs an extension which the artifact has not', async (t) => {
     const { output } = await refusal(t, {
       config:
@@ -195,3 +205,35 @@ describe('a start that is refused ends with 1 and says why', () => {
     assert.match(output, /\/nowhere\/issuer\.pem: cannot be read: ENOENT/);
   });
 });
+
+test('SIGHUP while the gateway starts is a reload as soon as it has started', async (t) => {
+  const folder = await temporaryFolder(t);
+  const slow = join(folder, 'slow.mjs');
+  const go = JSON.stringify(join(folder, 'go'));
+  const wait = `import { existsSync } from 'node:fs';
+    console.error('it is being read');
+    while (!existsSync(${go})) await new Promise((resolve) => setTimeout(resolve, 10));`;
+  await writeFile(slow, `${await readFile(artifact, 'utf8')}\n${wait}\n`);
+  const { program } = await launchGateway(t, { artifact: slow, issuers });
+  await program.said(/it is being read/);
+  program.signal('SIGHUP');
+  await writeFile(join(folder, 'go'), '');
+  await program.said(/\[Reload\] \[-\] Configuration, certificates and the artifact .* are in use/);
+  assert.equal(await program.stop(), 0);
+});
+
+/** A certificate with a key that is too short for today's TLS. */
+function weakPair(): string {
+  const pair = generateKeyPairSync('rsa', {
+    modulusLength: 1024,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  const certificate = forge.pki.createCertificate();
+  certificate.publicKey = forge.pki.publicKeyFromPem(pair.publicKey);
+  certificate.validity.notAfter = new Date(Date.now() + 86_400_000);
+  certificate.setSubject([{ name: 'commonName', value: 'localhost' }]);
+  certificate.setIssuer([{ name: 'commonName', value: 'localhost' }]);
+  certificate.sign(forge.pki.privateKeyFromPem(pair.privateKey), forge.md.sha256.create());
+  return forge.pki.certificateToPem(certificate) + pair.privateKey;
+}

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createSecureServer } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect as connectTcp, Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
+import { connect as connectTls } from 'node:tls';
 import { Http2Guard } from '../../src/gateway/http2-guard.ts';
 import { DEFAULT_TIMEOUTS, type GatewayOptions } from '../../src/gateway/options.ts';
 import { recordedLog, type RecordedLog } from '../support/recorded-log.ts';
@@ -17,6 +18,7 @@ import {
   HEADERS,
   Http2Peer,
   PING,
+  PREFACE,
   RST_STREAM,
   settings,
   uint32,
@@ -26,6 +28,7 @@ import { data, get, post, requestFields } from './rfc9113-case.ts';
 import { localCertificate, openApi, rawUpstream, stage } from './stage.ts';
 
 const BIG = 'x'.repeat(60_000);
+const HUGE = 'x'.repeat(1_000_000);
 
 /** An upstream that answers `/hold` never and everything else at once, behind a gateway; clients of it, and whether one is served. */
 async function scene(t: TestContext, options: Partial<GatewayOptions> = {}) {
@@ -37,7 +40,7 @@ async function scene(t: TestContext, options: Partial<GatewayOptions> = {}) {
       const [, path = ''] = /^GET \/(\w*)|^POST/.exec(bytes.toString('latin1')) ?? [];
       calls++;
       if (path === 'hold' || path === '') return;
-      const body = path === 'big' ? BIG : 'ok';
+      const body = path === 'huge' ? HUGE : path === 'big' ? BIG : 'ok';
       socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
     });
   });
@@ -262,7 +265,9 @@ test('frames that belong to no request end the session in the end', async (t) =>
   const log = recordedLog();
   const guard = new Http2Guard(log);
   const server = createSecureServer({ cert, key }, (_request, response) => response.end('ok'));
-  server.on('session', (session) => guard.watch(session, DEFAULT_TIMEOUTS));
+  let below = new Socket();
+  server.on('connection', (socket: Socket) => (below = socket));
+  server.on('session', (session) => guard.watch(session, DEFAULT_TIMEOUTS, below, 60_000));
   server.on('sessionError', () => undefined);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -284,4 +289,66 @@ test('frames that belong to no request end the session in the end', async (t) =>
   assert.ok(!some.closed && !busy.closed);
   some.send(get('/', 1));
   assert.ok(await some.until(() => some.answer(1).ended));
+});
+
+test('a client that takes nothing of its connection is cut off', async (t) => {
+  const { connect, log, over } = await scene(t, { upstream: { idleBodyTimeoutMs: 400 } });
+  const peer = await connect();
+  peer.send(settings([4, 2 ** 31 - 1]), frame(WINDOW_UPDATE, 0, 0, uint32(2 ** 30)));
+  peer.socket.pause();
+  // More than the kernel takes, on windows that never close: no RST_STREAM leaves either.
+  const streams = odd(99);
+  peer.send(...streams.map((stream) => get('/huge', stream)));
+  await until(
+    () => log.lines.some((line) => line.includes('nothing of its answers')),
+    'it is said',
+  );
+  await over();
+});
+
+test('a client that stays on its connection after the session holds up nobody', async (t) => {
+  const { cert, key } = await localCertificate();
+  const { gateway, port } = await stage(t, {
+    timeouts: { keepAliveMs: 300 },
+    listeners: [{ kind: 'https', host: '127.0.0.1', port: 0, tls: { cert, key } }],
+  });
+  const below = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true });
+  t.after(() => below.destroy());
+  const socket = connectTls({ socket: below, ca: cert, ALPNProtocols: ['h2'] });
+  socket.on('error', () => undefined).write(Buffer.concat([PREFACE, settings()]));
+  socket.end = () => socket; // it hears of the end, and says nothing
+  await once(socket.resume(), 'end');
+  const signal = AbortSignal.timeout(3_000);
+  await Promise.race([gateway.close(0), once(signal, 'abort')]);
+  const { aborted } = signal;
+  below.destroy();
+  assert.equal(aborted, false, 'the gateway is closed');
+});
+
+test('a connection without a session is ended', async (t) => {
+  const { cert, key } = await localCertificate();
+  const guard = new Http2Guard(recordedLog());
+  const server = createSecureServer({ cert, key });
+  let below = new Socket();
+  server.on('connection', (socket: Socket) => (below = socket));
+  server.on('session', (session) => {
+    guard.watch(session, DEFAULT_TIMEOUTS, below, 60_000);
+    session.once('remoteSettings', () => session.close());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const client = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true });
+  t.after(() => client.destroy());
+  const socket = connectTls({ socket: client, ca: cert, ALPNProtocols: ['h2'] });
+  socket.on('error', () => undefined).write(Buffer.concat([PREFACE, settings()]));
+  socket.end = () => socket;
+  await once(socket.resume(), 'end');
+  const now = performance.now();
+  guard.sweep(now);
+  guard.sweep(now + 59_900);
+  assert.equal(below.destroyed, false);
+  guard.sweep(now + 60_100);
+  assert.equal(below.destroyed, true);
 });

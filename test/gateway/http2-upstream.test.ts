@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer as createHttpsServer } from 'node:https';
 import { constants, type ServerHttp2Stream } from 'node:http2';
-import type { AddressInfo, Server } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
 import { createServer as createTlsServer } from 'node:tls';
 import { Http2Upstream } from '../../src/gateway/http2-upstream.ts';
@@ -58,10 +58,16 @@ const BEGUN = Buffer.concat([
 ]);
 
 /** An upstream of bare frames: `answer` says what the first stream of a connection gets; undefined: nothing. */
-function framed(t: TestContext, answer: (connection: number) => Buffer | undefined, end = false) {
+function framed(
+  t: TestContext,
+  answer: (connection: number) => Buffer | undefined,
+  end = false,
+  meet: (socket: Socket) => void = () => undefined,
+) {
   let connections = 0;
   return rawUpstream(t, (socket) => {
     const connection = ++connections;
+    meet(socket);
     let bytes = Buffer.alloc(0);
     let at = PREFACE.length;
     socket.write(GREETING);
@@ -75,6 +81,29 @@ function framed(t: TestContext, answer: (connection: number) => Buffer | undefin
         if (end) socket.end();
       }
     });
+  });
+}
+
+/** How a call ends. */
+function asked(side: Http2Upstream): Promise<string> {
+  return new Promise((resolve) => {
+    const answer: UpstreamAnswer = {
+      onHead: () => true,
+      onData: () => true,
+      onFlush: () => undefined,
+      onSwitch: () => undefined,
+      onEnd: () => resolve('end'),
+      onFailure: ({ kind, replayable }: UpstreamFailure) => resolve(`${kind} ${replayable}`),
+    };
+    const request = {
+      method: 'GET',
+      path: '/a',
+      fields: [],
+      body: undefined,
+      switching: false,
+      trailers: false,
+    };
+    side.call(request, answer, false);
   });
 }
 
@@ -356,32 +385,62 @@ test('a connection that fell silent is asked for a sign of life, and given up wi
   const upstream = await framed(t, () => Buffer.concat([BEGUN, frame(DATA, END_STREAM, 1)]));
   const side = new Http2Upstream(upstream.url, { connectTimeoutMs: 1_000 }, recordedLog(false));
   t.after(() => side.close());
-  const call = (): Promise<string> =>
-    new Promise((resolve) => {
-      const answer: UpstreamAnswer = {
-        onHead: () => true,
-        onData: () => true,
-        onFlush: () => undefined,
-        onSwitch: () => undefined,
-        onEnd: () => resolve('end'),
-        onFailure: ({ kind, replayable }: UpstreamFailure) => resolve(`${kind} ${replayable}`),
-      };
-      const request = {
-        method: 'GET',
-        path: '/a',
-        fields: [],
-        body: undefined,
-        switching: false,
-        trailers: false,
-      };
-      side.call(request, answer, false);
-    });
   const began = performance.now();
   side.sweep(began);
-  assert.equal(await call(), 'end');
+  assert.equal(await asked(side), 'end');
   side.sweep(began + 60_000);
-  const second = call();
+  const second = asked(side);
   side.sweep(began + 60_900);
   side.sweep(began + 61_100);
   assert.equal(await second, 'broken true');
+});
+
+test('calls that wait for a stream go when the upstream allows more', async (t) => {
+  const sockets: Socket[] = [];
+  const none = settings([3, 0]);
+  const upstream = await framed(
+    t,
+    () => Buffer.concat([BEGUN, frame(DATA, END_STREAM, 1)]),
+    false,
+    (socket) => socket.write(none) && sockets.push(socket),
+  );
+  const { get } = await front(t, upstream.url);
+  const call = get('/a');
+  await until(() => sockets.length === 4, 'it has looked for a stream everywhere');
+  for (const socket of sockets) socket.write(settings([3, 10]));
+  assert.deepEqual(await call, [200, 'abc']);
+});
+
+test('an upstream that went away and keeps its connections open holds none of ours', async (t) => {
+  const sockets: Socket[] = [];
+  const away = frame(GOAWAY, 0, 0, Buffer.concat([uint32(1), uint32(0)]));
+  const upstream = await framed(
+    t,
+    () => Buffer.concat([BEGUN, frame(DATA, END_STREAM, 1), away]),
+    false,
+    (socket) => sockets.push(socket),
+  );
+  const side = new Http2Upstream(upstream.url, {}, recordedLog(false));
+  const began = performance.now();
+  side.sweep(began);
+  for (const count of [1, 2]) {
+    assert.equal(await asked(side), 'end');
+    await until(
+      () => sockets[count - 1]?.readableEnded === true,
+      'its connection waits for the end',
+    );
+  }
+  side.sweep(began + 10_000);
+  for (const socket of sockets) {
+    await until(() => {
+      socket.write(away);
+      return socket.destroyed;
+    }, 'nobody is there: it is reset');
+  }
+
+  assert.equal(await asked(side), 'end');
+  await until(() => sockets[2]?.readableEnded === true, 'the third one waits, too');
+  const signal = AbortSignal.timeout(3_000);
+  await Promise.race([side.close(), once(signal, 'abort')]);
+  assert.equal(signal.aborted, false, 'the side is closed');
 });

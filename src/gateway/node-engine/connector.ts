@@ -1,5 +1,5 @@
 import { buildConnector } from 'undici';
-import { secureContext } from '../../net/http-client.ts';
+import { secureContext } from '../../net/secure-context.ts';
 import type { UpstreamOptions } from '../options.ts';
 
 /** Errors of connections that had served before: nothing says that the upstream saw the last request on them. */

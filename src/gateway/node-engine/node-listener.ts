@@ -152,12 +152,13 @@ export class NodeListener implements EngineListener {
       });
     });
     server.on('session', (session: ServerHttp2Session) => {
-      this.#unused.delete(this.#below(session.socket));
+      const below = this.#below(session.socket);
+      this.#unused.delete(below);
       this.#sessions.add(session);
       if (this.#plane.closing) session.close();
       session.once('close', () => this.#sessions.delete(session));
       session.setTimeout(this.#timeouts.keepAliveMs, () => session.close());
-      this.#guard.watch(session, this.#timeouts);
+      this.#guard.watch(session, this.#timeouts, below, this.#plane.idleBodyTimeoutMs);
     });
     server.on('request', (request, response) => this.#enter(request, response, false));
     server.on('checkContinue', (request, response) => this.#enter(request, response, true));

@@ -74,7 +74,11 @@ export class StreamFront implements Http2Front {
   }
 
   destroy(): void {
-    for (const session of this.#sessions) session.destroy();
+    for (const session of this.#sessions) {
+      session.destroy();
+      // One that was over before has only said that it ends, and a client that takes nothing does not hear it.
+      this.#arrivals.get(session)?.socket.destroy();
+    }
   }
 
   setPlane(plane: DataPlane, timeouts: Timeouts): void {
@@ -97,14 +101,17 @@ export class StreamFront implements Http2Front {
     this.#server
       .on('session', (session: ServerHttp2Session) => {
         this.#sessions.add(session);
-        if (this.#arriving !== undefined) this.#arrivals.set(session, this.#arriving);
+        const arrival = this.#arriving;
         if (this.#plane.closing) session.close();
         session.once('close', () => {
           this.#sessions.delete(session);
           this.#connections.delete(session);
         });
         session.setTimeout(this.#timeouts.keepAliveMs, () => session.close());
-        this.#guard.watch(session, this.#timeouts);
+        if (arrival === undefined) return;
+        this.#arrivals.set(session, arrival);
+        const { idleBodyTimeoutMs } = this.#plane;
+        this.#guard.watch(session, this.#timeouts, arrival.socket, idleBodyTimeoutMs);
       })
       .on('stream', (stream: ServerHttp2Stream, _: unknown, flags: number, raw: string[]) => {
         this.#enter(stream, new Http2Client(stream, raw, flags, this.#plane.idleBodyTimeoutMs));

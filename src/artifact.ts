@@ -154,7 +154,10 @@ function unreadable(file: string, cause: unknown): OperatorError {
 async function readFormat(file: string): Promise<number> {
   const isFile = await stat(file).then(
     (stats) => stats.isFile(),
-    () => false,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EACCES') throw unreadable(file, error);
+      return false;
+    },
   );
   if (!isFile) {
     throw new OperatorError(

@@ -5,17 +5,30 @@ import { type JsonObject, parseJsonObject } from '../strict-json.ts';
 /** Bytes of a request body. */
 const MAX_BODY_BYTES = 64 * 1024;
 
+/** JSON is UTF-8 (RFC 8259 section 8.1). */
+const OTHER_CHARSET = /;\s*charset\s*=\s*(?!"?utf-8\b)/i;
+
 /**
  * Reads a body: one JSON object, bounded, with no room for two readings. How long it may take is the server's `requestTimeout`. Nothing of
- * it is in any message.
+ * it is in any message. No body at all counts as an object without members.
  * @throws ApiRefusal unsupported_media_type, body_too_large, malformed_body
  */
 export async function readJsonBody(request: IncomingMessage): Promise<JsonObject> {
+  const { headers } = request;
+  // Nobody need say of what type nothing is: whoever reads it says what is missing.
+  const isEmpty =
+    headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
+  if (isEmpty && headers['content-type'] === undefined) return {};
   // Also what keeps a form of a foreign page out: a browser asks before it sends this type, and is refused.
-  const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
-  if (type !== 'application/json')
-    throw new ApiRefusal('unsupported_media_type', 'the body must be application/json');
-  if (Number(request.headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+  const [type = ''] = (headers['content-type'] ?? '').split(';', 1);
+  const isPlain =
+    headers['content-encoding'] === undefined && !OTHER_CHARSET.test(headers['content-type'] ?? '');
+  if (type.trim().toLowerCase() !== 'application/json' || !isPlain)
+    throw new ApiRefusal(
+      'unsupported_media_type',
+      'the body must be application/json, in UTF-8 and not compressed',
+    );
+  if (Number(headers['content-length'] ?? 0) > MAX_BODY_BYTES) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {

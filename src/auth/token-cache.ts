@@ -22,6 +22,8 @@ interface Entry {
 export class TokenCache {
   readonly #options: TokenCacheOptions;
   readonly #entries = new Map<string, Entry>();
+  /** Goes on where the last eviction ended: one that begins at the front passes over all that were taken out there before. */
+  #hand = this.#entries.entries();
 
   constructor(options: TokenCacheOptions) {
     this.#options = options;
@@ -54,10 +56,15 @@ export class TokenCache {
   }
 
   #evict(nowMs: number): void {
-    let searched = 0;
-    for (const [digest, entry] of this.#entries) {
+    for (let searched = 1; this.#entries.size > 0; searched++) {
+      let next = this.#hand.next();
+      if (next.done === true) {
+        this.#hand = this.#entries.entries();
+        next = this.#hand.next();
+      }
+      if (next.value === undefined) return;
+      const [digest, entry] = next.value;
       this.#entries.delete(digest);
-      searched += 1;
       const spared =
         entry.used && searched < SEARCHED && counts(entry.verified, nowMs, this.#options.maxAgeMs);
       if (!spared) return;

@@ -174,17 +174,15 @@ async function readPair(file: string): Promise<Pair | undefined> {
     return { pair: { key, cert: certificate.toString() }, certificate };
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
-    if (isNoFile(error.cause)) return undefined;
-    throw new OperatorError(
-      'ERR_LOCAL_AUTHORITY',
-      `${error.message}; delete it, and a new one is made`,
-      { cause: error },
-    );
+    if (hasCode(error.cause, 'ENOENT')) return undefined;
+    // What may not be read may be whole, and clients may trust it.
+    const remedy = hasCode(error.cause, 'EACCES') ? '' : '; delete it, and a new one is made';
+    throw new OperatorError('ERR_LOCAL_AUTHORITY', `${error.message}${remedy}`, { cause: error });
   }
 }
 
-function isNoFile(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }
 
 function isOfALocalAuthority(certificate: X509Certificate): boolean {

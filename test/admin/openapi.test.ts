@@ -187,6 +187,8 @@ test('every path, status and body that is answered is in the document, and nothi
           rule,
         );
       await call(path, name, {}, rule);
+      const text = { 'Content-Type': 'text/plain', 'Content-Length': '2' };
+      await call(path, name, { body: '{}', headers: text }, rule);
     }
 
   // Answers that every path may have, each seen once on the wire.

@@ -162,7 +162,17 @@ describe('who may call', () => {
       });
       assert.deepEqual([status, json?.['code']], [415, 'unsupported_media_type']);
     }
+    for (const more of [
+      { 'Content-Type': 'application/json; charset=iso-8859-1' },
+      { 'Content-Type': 'application/json', 'Content-Encoding': 'gzip' },
+    ]) {
+      const options = { method: 'POST', body: '{"subject":"kim"}', headers: more };
+      assert.equal((await call('/revocations', options)).status, 415, JSON.stringify(more));
+    }
     assert.equal(operations.requests.length, 0);
+    const good = { 'Content-Type': 'application/json; charset="UTF-8"; a=b' };
+    const options = { method: 'POST', body: '{"subject":"kim"}', headers: good };
+    assert.equal((await call('/revocations', options)).status, 201);
   });
 });
 

@@ -200,7 +200,7 @@ describe('table against a model', () => {
           }
           pauses += modelled.pauses;
         }),
-        { seed, numRuns: 150 },
+        { seed, numRuns: 600 },
       );
       assert.ok(pauses > 20, `copies left half done: ${pauses}`);
     });

@@ -24,14 +24,11 @@ export class Fingerprinter {
   /** Fingerprints of these names one after another, {@link FINGERPRINT_WORDS} words each. */
   of(names: readonly string[]): Uint32Array {
     const words = new Uint32Array(names.length * FINGERPRINT_WORDS);
-    for (const [i, name] of names.entries()) this.put(name, words, i * FINGERPRINT_WORDS);
+    for (const [i, name] of names.entries()) {
+      const digest = hash('sha256', this.#prefix + name, 'buffer');
+      for (let word = 0; word < FINGERPRINT_WORDS; word++)
+        words[i * FINGERPRINT_WORDS + word] = digest.readUInt32LE(word * 4);
+    }
     return words;
-  }
-
-  /** Writes the fingerprint of a name to where `at` is in `words`. */
-  put(name: string, words: Uint32Array, at: number): void {
-    const digest = hash('sha256', this.#prefix + name, 'buffer');
-    for (let word = 0; word < FINGERPRINT_WORDS; word++)
-      words[at + word] = digest.readUInt32LE(word * 4);
   }
 }

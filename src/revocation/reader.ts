@@ -102,21 +102,16 @@ export class RevocationReader {
 
   #coversToken(token: TokenIdentity): boolean {
     const { keys } = token;
-    const prints = (token.prints ??= new Uint32Array(keys.length * FINGERPRINT_WORDS));
-    let printed = token.printed ?? 0;
+    const prints = (token.prints ??= []);
     let covered = false;
     for (let i = 0; i < keys.length; i++) {
       const key = keys[i] ?? '';
       if (!this.#state.holdsClass(classOfKey(key))) continue;
-      const at = i * FINGERPRINT_WORDS;
-      if ((printed & (1 << i)) === 0) {
-        this.#fingerprinter.put(key, prints, at);
-        token.printed = printed |= 1 << i;
-      }
-      const end = this.#tokens.endOf(prints, at);
+      const print = (prints[i] ??= this.#fingerprinter.of([key]));
+      const end = this.#tokens.endOf(print, 0);
       if (end === 0) continue;
       covered = true;
-      if (end * 1000 < token.expiresAtMs) this.#options.onOutlived(prints, at, token.expiresAtMs);
+      if (end * 1000 < token.expiresAtMs) this.#options.onOutlived(print, 0, token.expiresAtMs);
     }
     return covered;
   }

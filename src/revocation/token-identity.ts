@@ -12,10 +12,8 @@ export interface TokenIdentity {
   /** What rules are matched with: the issuers that it counts for, and its claims. Absent: nothing is known of it but its text. */
   readonly issuers?: readonly string[];
   readonly claims?: TokenClaims;
-  /** Computed by the checks that need them, and kept: the fingerprint of each of `keys`, and of what the rules in use could name this token by. */
-  prints?: Uint32Array;
-  /** Which of the keys have theirs in `prints`: bit by bit, the first key the lowest. */
-  printed?: number;
+  /** Computed by the first check that needs it, and kept: the fingerprint of each of `keys`, and of what the rules in use could name this token by. */
+  prints?: (Uint32Array | undefined)[];
   rulePrints?: { readonly version: number; readonly prints: Uint32Array };
 }
 

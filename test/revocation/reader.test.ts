@@ -188,6 +188,19 @@ describe('a rule', () => {
 });
 
 describe('a reader', () => {
+  it('finds a token by any of its names, however many, also one that was asked about before', () => {
+    const keys = Array.from({ length: 70 }, (_, i) => keyOfText('id', null, `name ${i}`));
+    for (const [i, key] of keys.entries()) {
+      const { list, reader } = stage();
+      const token: TokenIdentity = { keys, expiresAtMs: NOW + 600_000 };
+      assert.equal(reader.revokedBy(token), undefined, 'nothing is listed');
+      list.addToken({ keys: [keyOfText('id', null, 'other')], endsAtMs: NOW + 600_000 }, 'test');
+      assert.equal(reader.revokedBy(token), undefined, 'another one is listed');
+      list.addToken({ keys: [key], endsAtMs: NOW + 600_000 }, 'test');
+      assert.equal(reader.revokedBy(token), 'token', `name ${i}`);
+    }
+  });
+
   it('says unknown until something is known, and when that has grown old', () => {
     const { list, reader } = stage({ maxStalenessMs: 1_000 });
     const token = tokenOf({});

@@ -35,7 +35,7 @@ let missing = 0;
 let allDelivered: () => void = () => undefined;
 
 async function consume(): Promise<void> {
-  const connection = await connect(`amqp://guest:guest@127.0.0.1:${port}`);
+  const connection = await connect(`amqp://guest:guest@127.0.0.1:${port}`, { noDelay: true });
   const channel = await connection.createChannel();
   await channel.prefetch(PREFETCH);
   const { queue } = await channel.assertQueue('', {

@@ -13,6 +13,7 @@ import { quantile } from './enforcement.ts';
 import type { Load } from './flood-client.ts';
 import { watchHolds } from './holds.ts';
 import { median } from './revocation-probe.ts';
+import { againNote, undisturbed } from './undisturbed.ts';
 
 /** Added between two rests, as the adapters of stores do. */
 const PORTION = 100;
@@ -48,6 +49,12 @@ interface Outcome {
   readonly seconds: number;
 }
 
+/** A portion, and a rest that is as long. */
+interface Pair {
+  readonly during: Outcome;
+  readonly without: Outcome;
+}
+
 /** @returns a table in Markdown: `entries` revocations in portions, with rests that are as long between them */
 export async function flood(entries: number, rounds: number): Promise<string> {
   return await inTemporaryFolder(async (folder) => {
@@ -59,7 +66,10 @@ export async function flood(entries: number, rounds: number): Promise<string> {
       workerData: revocations.list.shared,
     });
     const [port] = (await once(worker, 'message')) as [number];
-    const client = fork(new URL('flood-client.ts', import.meta.url), [String(port)]);
+    // A session of its own, as every service has: the kernel shares the processors out by session.
+    const client = fork(new URL('flood-client.ts', import.meta.url), [String(port)], {
+      detached: true,
+    });
     try {
       await once(client, 'message');
       /** Requests for as long as `during` takes. */
@@ -79,13 +89,11 @@ export async function flood(entries: number, rounds: number): Promise<string> {
       process.stderr.write(`flood of ${entries} revocations\n`);
       // The first is for the compilers.
       await measure(() => source.bring(portion));
-      const [without, during]: [Outcome[], Outcome[]] = [[], []];
-      for (let round = 1; round <= rounds; round++) {
-        const flooded = await measure(() => source.bring(portion));
-        during.push(flooded);
-        without.push(await measure(() => pause(flooded.seconds * 1000)));
-      }
-      return report(entries, without, during);
+      const { results, again } = await undisturbed(rounds, async () => {
+        const during = await measure(() => source.bring(portion));
+        return { during, without: await measure(() => pause(during.seconds * 1000)) };
+      });
+      return `${report(entries, results)}\n\n${againNote(String(again))}`;
     } finally {
       client.kill();
       await worker.terminate();
@@ -94,8 +102,9 @@ export async function flood(entries: number, rounds: number): Promise<string> {
   });
 }
 
-function report(entries: number, without: readonly Outcome[], during: readonly Outcome[]): string {
-  const figures = [without, during].map((of) => {
+function report(entries: number, results: readonly Pair[]): string {
+  const during = results.map((each) => each.during);
+  const figures = [results.map((each) => each.without), during].map((of) => {
     const all = of.flatMap(({ tookMs }) => tookMs);
     return {
       requests: all.length,

@@ -16,6 +16,7 @@ export const TITLES = {
   node: 'Portcullis, engine "node"',
   fastify: '@fastify/http-proxy + @fastify/jwt',
   krakend: 'KrakenD, auth/validator',
+  copier: 'Node, bytes copied between sockets',
 } as const;
 
 export type TargetName = keyof typeof TITLES;
@@ -115,6 +116,12 @@ function krakend(wanted: Wanted): Part {
   return { command: 'krakend', args, securePort: undefined };
 }
 
+/** No proxy: what is left of one when it looks at nothing. */
+function copier({ port, upstreamPort }: Wanted): Part {
+  const args = [join(import.meta.dirname, 'byte-copier.ts'), String(port), String(upstreamPort)];
+  return { command: process.execPath, args, securePort: undefined };
+}
+
 const PREPARE: Readonly<Record<TargetName, (wanted: Wanted) => Part>> = {
   own: (wanted) => portcullis('own', wanted),
   node: (wanted) => portcullis('node', wanted),
@@ -123,6 +130,7 @@ const PREPARE: Readonly<Record<TargetName, (wanted: Wanted) => Part>> = {
   'haproxy-log': (wanted) => haproxy('haproxy-log', wanted),
   fastify,
   krakend,
+  copier,
 };
 
 /** Writes the configuration of a program, in files of `id`, and says how it is started. */

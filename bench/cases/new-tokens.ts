@@ -5,7 +5,7 @@ import { FEW_FIELDS, urlOf } from './wrk-case.ts';
 
 /** Of each round, that nobody has seen. */
 const TOKENS = 12_000;
-const WARM_UP_TOKENS = 3_000;
+const WARM_UP_TOKENS = 12_000;
 /** Whoever is not through by then has the figures of what was done. */
 const SECONDS = 3;
 const ROUNDS = 5;
@@ -31,7 +31,7 @@ export const newTokens: BenchCase = {
       underLoad(target, () =>
         wrk({ url: urlOf(target, false), script, seconds, once: true, cores: LOAD_CORE }),
       );
-    for (const target of targets) await send(target, warmUp, 1);
+    for (const target of targets) await send(target, warmUp, SECONDS);
     const results = await alternate(
       targets,
       rounds,

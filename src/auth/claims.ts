@@ -140,8 +140,28 @@ export function checkClaims(
 /** Scopes of `scope` (RFC 8693 section 4.2), or else `scp`: blank-separated, or an array. Anything else grants nothing. */
 export function scopesOf(claims: JsonObject): ReadonlySet<string> {
   const value = member(claims, 'scope') ?? member(claims, 'scp');
-  const list: unknown = typeof value === 'string' ? value.split(' ') : value;
-  if (!Array.isArray(list)) return new Set();
+  if (typeof value === 'string') return scopesOfText(value);
+  return Array.isArray(value) ? setOf(value) : NO_SCOPES;
+}
+
+const NO_SCOPES: ReadonlySet<string> = new Set();
+
+/** Texts whose sets are kept, and how long one may be: many tokens have one text, and need but one set. */
+const MOST_KNOWN = 100;
+const LONGEST_KNOWN = 512;
+const known = new Map<string, ReadonlySet<string>>();
+
+function scopesOfText(text: string): ReadonlySet<string> {
+  const before = known.get(text);
+  if (before !== undefined) return before;
+  const scopes = setOf(text.split(' '));
+  if (text.length > LONGEST_KNOWN) return scopes;
+  if (known.size >= MOST_KNOWN) known.clear();
+  known.set(text, scopes);
+  return scopes;
+}
+
+function setOf(list: readonly unknown[]): ReadonlySet<string> {
   return new Set(
     list.filter((scope): scope is string => typeof scope === 'string' && scope !== ''),
   );

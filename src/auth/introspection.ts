@@ -165,18 +165,13 @@ export class Introspector {
     jti?: string,
     answeredIssuer?: string,
   ): TokenIdentity {
-    const id = jti === undefined ? {} : { jti };
     const issuers = new Set([this.#options.issuer, answeredIssuer]);
-    issuers.delete(undefined);
-    const identities = [opaqueIdentity({ token, expiresAtMs, ...id })];
-    for (const issuer of issuers)
-      if (issuer !== undefined)
-        identities.push(opaqueIdentity({ token, expiresAtMs, issuer, ...id }));
-    return {
-      keys: [...new Set(identities.flatMap(({ keys }) => keys))],
+    return opaqueIdentity({
+      token,
       expiresAtMs,
       issuers: [...issuers].filter((each) => each !== undefined),
-    };
+      ...(jti === undefined ? {} : { jti }),
+    });
   }
 
   #isKnownInactive(digest: string, nowMs: number): boolean {

@@ -8,8 +8,6 @@ import { invalidToken } from './refusal.ts';
 export interface Jws extends JoseHeader {
   /** First two parts and their dot, without padding. */
   readonly signingInput: string;
-  /** The whole token without padding: its one spelling. */
-  readonly canonical: string;
   /** The signing input as presented, where it was padded: WSO2 signs its padded spelling. */
   readonly paddedInput: string | undefined;
   readonly payload: Buffer;
@@ -66,7 +64,6 @@ export function decodeJws(token: string): Jws {
   return {
     ...fields,
     signingInput,
-    canonical: `${signingInput}.${signature}`,
     paddedInput: presentedInput === signingInput ? undefined : presentedInput,
     payload: payloadBytes,
     signature: signatureBytes,

@@ -33,7 +33,7 @@ import {
 import type { RuleEvent } from '../revocation/rule-event.ts';
 import { type Lift, nameOfRule, type Rule } from '../revocation/rule.ts';
 import { shapeNames, shapeOf } from '../revocation/rule-shapes.ts';
-import type { TokenIdentity } from '../revocation/token-identity.ts';
+import { keysOf, type TokenIdentity } from '../revocation/token-identity.ts';
 import { type Denier, explain } from './explain.ts';
 import { metricValues } from './metrics.ts';
 import { outgoingToken, type Publishing } from './publish.ts';
@@ -305,7 +305,9 @@ export class GatewayOperations implements Operations {
     const kind = revocations.reader.revokedBy(identity);
     if (kind === undefined) return undefined;
     const record =
-      kind === 'token' ? await this.#tokenRecord(identity.keys) : await this.#ruleRecord(identity);
+      kind === 'token'
+        ? await this.#tokenRecord(keysOf(identity))
+        : await this.#ruleRecord(identity);
     return {
       kind,
       ...(record === undefined ? {} : { record: shownRecord(record) }),

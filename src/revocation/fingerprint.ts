@@ -24,11 +24,25 @@ export class Fingerprinter {
   /** Fingerprints of these names one after another, {@link FINGERPRINT_WORDS} words each. */
   of(names: readonly string[]): Uint32Array {
     const words = new Uint32Array(names.length * FINGERPRINT_WORDS);
-    for (const [i, name] of names.entries()) {
-      const digest = hash('sha256', this.#prefix + name, 'buffer');
-      for (let word = 0; word < FINGERPRINT_WORDS; word++)
-        words[i * FINGERPRINT_WORDS + word] = digest.readUInt32LE(word * 4);
-    }
+    for (const [i, name] of names.entries()) this.write(name, words, i * FINGERPRINT_WORDS);
     return words;
   }
+
+  /** Writes the fingerprint of `name` into `words` from `at` on. */
+  write(name: string, words: Uint32Array, at: number): void {
+    // A character for each byte: a Buffer would cost more than the hashing.
+    const digest = hash('sha256', this.#prefix + name, 'binary');
+    for (let word = 0; word < FINGERPRINT_WORDS; word++)
+      words[at + word] = wordAt(digest, word * 4);
+  }
+}
+
+/** Four bytes as one word, the lowest first. */
+function wordAt(bytes: string, at: number): number {
+  return (
+    bytes.charCodeAt(at) |
+    (bytes.charCodeAt(at + 1) << 8) |
+    (bytes.charCodeAt(at + 2) << 16) |
+    (bytes.charCodeAt(at + 3) << 24)
+  );
 }

@@ -4,8 +4,8 @@ import type { SharedList, Tables } from './revocation-list.ts';
 import { MAX_RULE_NAMES, RuleShapesReader, shapeNames } from './rule-shapes.ts';
 import { SharedState } from './shared-state.ts';
 import { TableReader } from './table/table-reader.ts';
-import type { TokenIdentity } from './token-identity.ts';
-import { classOfKey } from './token-key.ts';
+import type { TokenDigest, TokenIdentity } from './token-identity.ts';
+import { classOf, keyOfDigest } from './token-key.ts';
 
 /** The three things one can know of a token's revocation. */
 export type RevocationAnswer = 'revoked' | 'clear' | 'unknown';
@@ -101,19 +101,41 @@ export class RevocationReader {
   }
 
   #coversToken(token: TokenIdentity): boolean {
-    const { keys } = token;
-    const prints = (token.prints ??= []);
+    const { digests, scopes } = token;
     let covered = false;
-    for (let i = 0; i < keys.length; i++) {
-      const key = keys[i] ?? '';
-      if (!this.#state.holdsClass(classOfKey(key))) continue;
-      const print = (prints[i] ??= this.#fingerprinter.of([key]));
-      const end = this.#tokens.endOf(print, 0);
-      if (end === 0) continue;
-      covered = true;
-      if (end * 1000 < token.expiresAtMs) this.#options.onOutlived(print, 0, token.expiresAtMs);
+    let at = -FINGERPRINT_WORDS;
+    for (let s = 0; s < scopes.length; s++) {
+      const scope = scopes[s] ?? null;
+      for (let d = 0; d < digests.length; d++) {
+        at += FINGERPRINT_WORDS;
+        const name = digests[d];
+        if (name === undefined || !this.#state.holdsClass(classOf(name.kind, scope))) continue;
+        const prints = this.#printed(token, name, scope, at);
+        const end = this.#tokens.endOf(prints, at);
+        if (end === 0) continue;
+        covered = true;
+        if (end * 1000 < token.expiresAtMs) this.#options.onOutlived(prints, at, token.expiresAtMs);
+      }
     }
     return covered;
+  }
+
+  /** The token's fingerprints, with that of this name at `at`. */
+  #printed(
+    token: TokenIdentity,
+    { kind, digest }: TokenDigest,
+    scope: string | null,
+    at: number,
+  ): Uint32Array {
+    const { digests, scopes } = token;
+    const prints = (token.prints ??= new Uint32Array(
+      digests.length * scopes.length * FINGERPRINT_WORDS,
+    ));
+    // One that really is zero would only be made each time.
+    for (let word = at; word < at + FINGERPRINT_WORDS; word++)
+      if (prints[word] !== 0) return prints;
+    this.#fingerprinter.write(keyOfDigest(kind, scope, digest), prints, at);
+    return prints;
   }
 
   #coveredByRule(token: TokenIdentity): boolean {

@@ -22,6 +22,7 @@ export function digestOfBytes(bytes: Uint8Array): string {
 
 /** First letter of a key: its kind, in upper case where it holds for one issuer only. */
 const CLASS: Readonly<Record<TokenKeyKind, string>> = { id: 'i', signature: 's', input: 'n' };
+const LOWER_TO_UPPER = 0x20;
 
 /**
  * Key for a value that was digested already: how opaque tokens travel on the event stream. Begins with its class, so that a list can pass
@@ -35,6 +36,11 @@ export function keyOfDigest(kind: TokenKeyKind, issuer: string | null, digest: s
 /** The class of a key as a small number below 128. */
 export function classOfKey(key: string): number {
   return key.charCodeAt(0) & 127;
+}
+
+/** The class of {@link keyOfDigest} of these, without making the key. */
+export function classOf(kind: TokenKeyKind, issuer: string | null): number {
+  return issuer === null ? CLASS[kind].charCodeAt(0) : CLASS[kind].charCodeAt(0) - LOWER_TO_UPPER;
 }
 
 export function keyOfText(kind: TokenKeyKind, issuer: string | null, text: string): string {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { jwtIdentity } from '../../src/revocation/token-identity.ts';
+import { jwtIdentity, keysOf } from '../../src/revocation/token-identity.ts';
 import {
   ALGORITHMS,
   ISSUER,
@@ -53,7 +53,7 @@ async function revokedStage(
   const caller = await stage.present(token);
   if (by === 'jti') stage.revocations.revoke(JTI);
   // Everything but the jti: the signature and the signing input.
-  else for (const key of caller.identity.keys.slice(1, 3)) stage.revocations.revoked.add(key);
+  else for (const key of keysOf(caller.identity).slice(1, 3)) stage.revocations.revoked.add(key);
   assert.equal(await stage.outcome(token), 'invalidCredentials');
   return stage;
 }
@@ -162,7 +162,7 @@ test("WSO2's own tokens, signed over the padded spelling, are verified as such a
     algorithm: 'RS256',
     expiresAtMs: caller.identity.expiresAtMs,
   });
-  assert.deepEqual(caller.identity.keys, bare.keys);
+  assert.deepEqual(keysOf(caller.identity), keysOf(bare));
   assert.ok(!(stage.present(token) instanceof Promise));
   stage.revocations.revoke(JTI);
   for (const spelling of [token, token.replaceAll('=', ''), `${input}.${signature}`])

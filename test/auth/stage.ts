@@ -7,6 +7,7 @@ import type { Authenticator, RouteRules } from '../../src/auth/authenticate.ts';
 import type { AuthenticatorOptions } from '../../src/auth/authenticator-options.ts';
 import type { Caller } from '../../src/auth/caller.ts';
 import type { HttpAnswer, HttpClient, HttpRequest } from '../../src/net/http-client.ts';
+import { keysOf, type TokenIdentity } from '../../src/revocation/token-identity.ts';
 import { keyOfText } from '../../src/revocation/token-key.ts';
 import { vectorsAt } from '../support/conformance.ts';
 import { recordedLog } from '../support/recorded-log.ts';
@@ -142,9 +143,9 @@ class FakeRevocations {
     this.revoked.add(keyOfText('id', null, value));
   }
 
-  check(identity: { readonly keys: readonly string[] }): 'revoked' | 'clear' | 'unknown' {
+  check(identity: TokenIdentity): 'revoked' | 'clear' | 'unknown' {
     this.checks += 1;
-    if (identity.keys.some((key) => this.revoked.has(key))) return 'revoked';
+    if (keysOf(identity).some((key) => this.revoked.has(key))) return 'revoked';
     return this.knowledge() === 'fresh' ? 'clear' : 'unknown';
   }
 

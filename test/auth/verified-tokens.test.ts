@@ -23,7 +23,7 @@ const CALLER: Caller = {
   clientId: undefined,
   scopes: new Set(),
   keyType: 'PRODUCTION',
-  identity: { keys: [], expiresAtMs: NOW_MS + 1_000 },
+  identity: { digests: [], scopes: [], expiresAtMs: NOW_MS + 1_000 },
   expiresAtMs: NOW_MS + 1_000,
 };
 

@@ -18,7 +18,7 @@ export function caller(name: string): Caller {
     clientId: undefined,
     scopes: new Set(),
     keyType: name === 'sandbox' ? 'SANDBOX' : 'PRODUCTION',
-    identity: { keys: [], expiresAtMs: 0 },
+    identity: { digests: [], scopes: [], expiresAtMs: 0 },
     expiresAtMs: 0,
   };
 }

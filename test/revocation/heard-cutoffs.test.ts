@@ -25,7 +25,7 @@ import { type Lift, nameOfRule, type Rule } from '../../src/revocation/rule.ts';
 import { readRuleText, writeRuleText } from '../../src/sources/decode/rule-text.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { temporaryFolder } from './journal/stage.ts';
-import { POLICY, SECRET } from './stage.ts';
+import { named, POLICY, SECRET } from './stage.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -108,7 +108,7 @@ async function gateway(folder?: string) {
       const known = rule()?.issuedBeforeMs ?? -1;
       const denied = (iat: number): boolean =>
         reader.revokedBy({
-          keys: [],
+          ...named(),
           expiresAtMs: nowMs + HOUR,
           issuers: [],
           claims: { sub: 'alice', iat },
@@ -120,7 +120,7 @@ async function gateway(folder?: string) {
     /** Whether a token of alice that was issued so long after the beginning is denied. */
     denies: (issuedMs: number): boolean =>
       reader.revokedBy({
-        keys: [],
+        ...named(),
         expiresAtMs: nowMs + HOUR,
         issuers: ['https://idp'],
         claims: { sub: 'alice', iat: BEGIN + issuedMs },

@@ -6,6 +6,7 @@ import { systemClock, type Clock } from '../../src/revocation/clock.ts';
 import { until } from '../support/until.ts';
 import { openCore } from './core.ts';
 import { open, temporaryFolder } from './journal/stage.ts';
+import { keysNamed, named } from './stage.ts';
 
 /** A gateway whose operator is the only one who revokes. */
 async function started(t: TestContext, folder: string, clock: Clock = systemClock) {
@@ -19,7 +20,10 @@ async function revokedAndEnded(t: TestContext): Promise<string> {
   const folder = temporaryFolder(t);
   const { revocations, close } = await started(t, folder);
   assert.equal(revocations.ready, true, 'nothing was ever revoked');
-  revocations.list.addToken({ keys: ['idead'], endsAtMs: Date.now() + 3_600_000 }, 'operator');
+  revocations.list.addToken(
+    { keys: keysNamed('dead'), endsAtMs: Date.now() + 3_600_000 },
+    'operator',
+  );
   await revocations.list.durable();
   await close();
   return folder;
@@ -51,7 +55,7 @@ test('the same goes for what a gateway that took over has acknowledged, and that
   {
     const other = await started(t, folder);
     other.revocations.list.addToken(
-      { keys: ['itheirs'], endsAtMs: Date.now() + 3_600_000 },
+      { keys: keysNamed('theirs'), endsAtMs: Date.now() + 3_600_000 },
       'operator',
     );
     await other.revocations.list.durable();
@@ -78,7 +82,7 @@ test('without a required source, a whole journal is all that there is to know', 
   const again = await started(t, await revokedAndEnded(t));
   assert.equal(again.revocations.reader.knowledge(), 'fresh');
   assert.equal(
-    again.revocations.reader.revokedBy({ keys: ['idead'], expiresAtMs: Date.now() }),
+    again.revocations.reader.revokedBy({ ...named('dead'), expiresAtMs: Date.now() }),
     'token',
   );
   await again.close();
@@ -99,7 +103,7 @@ test('what a clock that was ahead had forgotten is known again by the next start
 
   const again = await started(t, folder);
   assert.ok(again.revocations.reader.now() <= Date.now());
-  const dead = { keys: ['idead'], expiresAtMs: Date.now() };
+  const dead = { ...named('dead'), expiresAtMs: Date.now() };
   assert.equal(again.revocations.reader.revokedBy(dead), 'token');
   assert.deepEqual(again.revocations.doubts(), []);
   await again.close();

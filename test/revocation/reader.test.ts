@@ -4,9 +4,12 @@ import fc from 'fast-check';
 import { momentOf } from '../../src/revocation/freshness.ts';
 import { parseRule } from '../../src/revocation/parse-rule.ts';
 import type { RuleEvent } from '../../src/revocation/rule-event.ts';
-import type { TokenClaims, TokenIdentity } from '../../src/revocation/token-identity.ts';
-import { keyOfText } from '../../src/revocation/token-key.ts';
-import { listAndReader, POLICY } from './stage.ts';
+import {
+  keysOf,
+  type TokenClaims,
+  type TokenIdentity,
+} from '../../src/revocation/token-identity.ts';
+import { keysNamed, listAndReader, named, POLICY } from './stage.ts';
 
 const NOW = Date.now();
 const seconds = (ms: number): number => Math.floor(ms / 1_000);
@@ -27,7 +30,7 @@ function stage(options: Parameters<typeof listAndReader>[2] = {}) {
 }
 
 function tokenOf(claims: TokenClaims, issuer = 'https://a'): TokenIdentity {
-  return { keys: [], expiresAtMs: NOW + 600_000, issuers: [issuer], claims };
+  return { ...named(), expiresAtMs: NOW + 600_000, issuers: [issuer], claims };
 }
 
 describe('changes', () => {
@@ -44,14 +47,14 @@ describe('changes', () => {
         const tokens = names.flatMap((name) =>
           [-150, -50].map((iat) => ({
             ...tokenOf({ sub: name, iat: seconds(NOW) + iat }),
-            keys: [keyOfText('id', null, name)],
+            ...named(name),
           })),
         );
         const denied = (): string[] => tokens.map((token) => String(reader.revokedBy(token)));
         let before = denied();
         for (const { kind, name, cutoff } of operations) {
           const { changes } = reader;
-          const keys = [keyOfText('id', null, name)];
+          const keys = keysNamed(name);
           const issuedBefore = NOW + cutoff * 1_000;
           const prints = list.fingerprintsOf(keys);
           const end = seconds(NOW) + 600;
@@ -84,7 +87,7 @@ describe('changes', () => {
 
   it('do not come from what is known already', () => {
     const { list, reader, revoke } = stage();
-    const revocation = { keys: [keyOfText('id', null, 'x')], endsAtMs: NOW + 600_000 };
+    const revocation = { keys: keysNamed('x'), endsAtMs: NOW + 600_000 };
     list.addToken(revocation, 'test');
     revoke({ sub: 'alice' }, NOW);
     const { changes } = reader;
@@ -189,12 +192,13 @@ describe('a rule', () => {
 
 describe('a reader', () => {
   it('finds a token by any of its names, however many, also one that was asked about before', () => {
-    const keys = Array.from({ length: 70 }, (_, i) => keyOfText('id', null, `name ${i}`));
-    for (const [i, key] of keys.entries()) {
+    const names = Array.from({ length: 35 }, (_, i) => `name ${i}`);
+    const identity = { ...named(...names), scopes: [null, 'https://a'] };
+    for (const [i, key] of keysOf({ ...identity, expiresAtMs: 0 }).entries()) {
       const { list, reader } = stage();
-      const token: TokenIdentity = { keys, expiresAtMs: NOW + 600_000 };
+      const token: TokenIdentity = { ...identity, expiresAtMs: NOW + 600_000 };
       assert.equal(reader.revokedBy(token), undefined, 'nothing is listed');
-      list.addToken({ keys: [keyOfText('id', null, 'other')], endsAtMs: NOW + 600_000 }, 'test');
+      list.addToken({ keys: keysNamed('other'), endsAtMs: NOW + 600_000 }, 'test');
       assert.equal(reader.revokedBy(token), undefined, 'another one is listed');
       list.addToken({ keys: [key], endsAtMs: NOW + 600_000 }, 'test');
       assert.equal(reader.revokedBy(token), 'token', `name ${i}`);
@@ -219,8 +223,8 @@ describe('a reader', () => {
 
   it('says revoked before unknown', () => {
     const { list, reader } = stage();
-    list.addToken({ keys: ['idead'], endsAtMs: NOW + 60_000 }, 'test');
-    assert.equal(reader.check({ keys: ['idead'], expiresAtMs: NOW + 1_000 }), 'revoked');
+    list.addToken({ keys: keysNamed('dead'), endsAtMs: NOW + 60_000 }, 'test');
+    assert.equal(reader.check({ ...named('dead'), expiresAtMs: NOW + 1_000 }), 'revoked');
   });
 
   it('counts a gap as stale only where it is told to', () => {
@@ -236,11 +240,11 @@ describe('a reader', () => {
 
   it('takes a full list for what it is', () => {
     const { list, reader, full } = stage({ maxEntries: 2 });
-    for (const key of ['ia', 'ib', 'ic'])
-      list.addToken({ keys: [key], endsAtMs: NOW + 600_000 }, 'store');
+    for (const name of ['a', 'b', 'c'])
+      list.addToken({ keys: keysNamed(name), endsAtMs: NOW + 600_000 }, 'store');
     assert.deepEqual(full, ['store']);
-    const answers = ['ia', 'ib', 'ic'].map((key) =>
-      reader.revokedBy({ keys: [key], expiresAtMs: NOW }),
+    const answers = ['a', 'b', 'c'].map((name) =>
+      reader.revokedBy({ ...named(name), expiresAtMs: NOW }),
     );
     assert.deepEqual(answers, ['token', 'token', undefined]);
   });

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { RevocationList } from '../../src/revocation/revocation-list.ts';
 import type { TokenIdentity } from '../../src/revocation/token-identity.ts';
-import { listAndReader } from './stage.ts';
+import { keysNamed, listAndReader, named } from './stage.ts';
 
 const MARGIN = 60_000;
 
@@ -13,7 +13,7 @@ const BEGIN = Math.ceil(Date.UTC(2026, 0, 1) / STEP) * STEP;
 
 function harness(): {
   list: RevocationList;
-  add: (key: string, endsInMs: number) => void;
+  add: (name: string, endsInMs: number) => void;
   covers: (token: Omit<TokenIdentity, 'expiresAtMs'> & { expiresInMs: number }) => boolean;
   wall: (ms: number) => void;
   monotonic: (ms: number) => void;
@@ -30,7 +30,8 @@ function harness(): {
   );
   return {
     list,
-    add: (key, endsInMs) => list.addToken({ keys: [key], endsAtMs: BEGIN + endsInMs }, 'test'),
+    add: (name, endsInMs) =>
+      list.addToken({ keys: keysNamed(name), endsAtMs: BEGIN + endsInMs }, 'test'),
     covers: ({ expiresInMs, ...token }) =>
       reader.revokedBy({ ...token, expiresAtMs: BEGIN + expiresInMs }) === 'token',
     wall: (ms) => (wallMs = BEGIN + ms),
@@ -42,7 +43,7 @@ function harness(): {
 describe('the revocation list', () => {
   it('forgets an entry after its end and margin, by its own clock alone', () => {
     const { list, add, wall, monotonic, sweep } = harness();
-    add('ik', 100 * STEP);
+    add('k', 100 * STEP);
     wall(100 * STEP + MARGIN);
     monotonic(100 * STEP + MARGIN);
     sweep();
@@ -55,10 +56,10 @@ describe('the revocation list', () => {
 
   it('does not forget when only one of the two clocks says so', () => {
     const { add, covers, wall, sweep } = harness();
-    add('ik', 10 * STEP);
+    add('k', 10 * STEP);
     wall(9_000_000_000);
     sweep();
-    assert.ok(covers({ keys: ['ik'], expiresInMs: 0 }));
+    assert.ok(covers({ ...named('k'), expiresInMs: 0 }));
   });
 
   it('tells up to when it has forgotten, so that a clock set back revives nothing', () => {
@@ -77,8 +78,8 @@ describe('the revocation list', () => {
 
   it('never shortens an entry', () => {
     const { list, add, wall, monotonic, sweep } = harness();
-    add('ik', 50 * STEP);
-    add('ik', 20 * STEP);
+    add('k', 50 * STEP);
+    add('k', 20 * STEP);
     wall(40 * STEP);
     monotonic(40 * STEP);
     sweep();
@@ -87,12 +88,12 @@ describe('the revocation list', () => {
 
   it('keeps an entry that a verified token hit until that token ends', () => {
     const { add, covers, wall, monotonic, sweep } = harness();
-    add('ik', 15 * STEP);
-    assert.ok(covers({ keys: ['iother', 'ik'], expiresInMs: 60 * STEP }));
+    add('k', 15 * STEP);
+    assert.ok(covers({ ...named('other', 'k'), expiresInMs: 60 * STEP }));
     wall(50 * STEP);
     monotonic(50 * STEP);
     sweep();
-    assert.ok(covers({ keys: ['ik'], expiresInMs: 60 * STEP }));
+    assert.ok(covers({ ...named('k'), expiresInMs: 60 * STEP }));
   });
 
   it('agrees with a naive model under random operations', () => {
@@ -115,7 +116,7 @@ describe('the revocation list', () => {
           };
           let now = 0;
           for (const { op, key: number, life } of operations) {
-            const key = `i${number}`;
+            const key = String(number);
             if (op === 'add') {
               add(key, now + life);
               prolong(key, now + life);
@@ -128,7 +129,7 @@ describe('the revocation list', () => {
               for (const [name, end] of model) if (end < gone) model.delete(name);
             } else {
               const expected = model.has(key);
-              assert.equal(covers({ keys: [key], expiresInMs: now + life }), expected);
+              assert.equal(covers({ ...named(key), expiresInMs: now + life }), expected);
               if (expected && (model.get(key) ?? 0) < now + life) prolong(key, now + life);
             }
             assert.equal(list.size, model.size);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, generateKeyPairSync, sign } from 'node:crypto';
-import { describe, it } from 'node:test';
+import { describe, it, test } from 'node:test';
 import fc from 'fast-check';
 import { parseRevocation, type RevocationEvent } from '../../src/revocation/revocation.ts';
 import { listAndReader, POLICY } from './stage.ts';
@@ -9,6 +9,7 @@ import {
   opaqueIdentity,
   type TokenIdentity,
 } from '../../src/revocation/token-identity.ts';
+import { classOf, classOfKey, keyOfDigest } from '../../src/revocation/token-key.ts';
 
 const HOUR = 3_600_000;
 const now = Date.now();
@@ -152,7 +153,7 @@ describe('a revocation', () => {
   it('of an opaque token denies it by text, by digest and by the jti that introspection gave', () => {
     const token = opaqueIdentity({
       token: 'opaque-1',
-      issuer: 'https://km',
+      issuers: ['https://km'],
       jti: 'j-1',
       expiresAtMs: now + HOUR,
     });
@@ -211,4 +212,10 @@ describe('a revocation', () => {
       );
     assert.ok(!denies({ token: 'é' }, jwt({ iss: 'https://a', jti: 'e\u0301' }).identity));
   });
+});
+
+test('the class of a name is the same with and without the name', () => {
+  for (const kind of ['id', 'signature', 'input'] as const)
+    for (const issuer of [null, 'https://a'])
+      assert.equal(classOf(kind, issuer), classOfKey(keyOfDigest(kind, issuer, 'x')));
 });

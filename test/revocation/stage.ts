@@ -3,6 +3,7 @@ import type { SourcePolicy } from '../../src/revocation/revocation.ts';
 import { RevocationList } from '../../src/revocation/revocation-list.ts';
 import { RevocationReader, type ReaderOptions } from '../../src/revocation/reader.ts';
 import type { RuleKind } from '../../src/revocation/rule.ts';
+import { keysOf, type TokenIdentity } from '../../src/revocation/token-identity.ts';
 
 export const SECRET = new Uint8Array(32).fill(7);
 const ALL_RULES: ReadonlySet<RuleKind> = new Set([
@@ -45,4 +46,14 @@ export function listAndReader(
     ...options,
   });
   return { list, reader, full };
+}
+
+/** What an identity says of a token with these names, for every issuer. */
+export function named(...names: readonly string[]): Pick<TokenIdentity, 'digests' | 'scopes'> {
+  return { digests: names.map((digest) => ({ kind: 'id', digest })), scopes: [null] };
+}
+
+/** The same names as the list knows them. */
+export function keysNamed(...names: readonly string[]): string[] {
+  return keysOf({ ...named(...names), expiresAtMs: 0 });
 }

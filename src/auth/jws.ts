@@ -59,8 +59,9 @@ export function decodeJws(token: string): Jws {
   const signatureBytes = decodeBase64url(signature);
   if (payloadBytes === undefined || signatureBytes === undefined)
     throw invalidToken('a part is not canonical base64url');
-  const signingInput = `${header}.${payload}`;
   const presentedInput = token.slice(0, token.lastIndexOf('.'));
+  // A token without padding is not put together again from what it was split into.
+  const signingInput = token.includes('=') ? `${header}.${payload}` : presentedInput;
   return {
     ...fields,
     signingInput,

@@ -12,11 +12,25 @@ export function cpuMicroseconds(pid: number): number {
   return (ticks / TICKS_PER_SECOND) * 1e6;
 }
 
-/** Time of all processors since the machine started, in microseconds: all of it, and what its host gave to others (proc(5), "steal"). */
-export function processorMicroseconds(): { readonly all: number; readonly stolen: number } {
+/** Time of all processors since the machine started, microseconds. */
+export interface ProcessorTime {
+  /** Somebody had a processor, or waited for one that the host had given to others. */
+  readonly wanted: number;
+  /** The latter (proc(5), "steal"). */
+  readonly stolen: number;
+}
+
+/** @throws Error when /proc/stat is not as on Linux */
+export function processorMicroseconds(): ProcessorTime {
   const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n', 1);
-  // What guests had is in the first two fields already.
+  // user nice system idle iowait irq softirq steal; what guests had is in the first two already.
   const ticks = line.split(/ +/).slice(1, 9).map(Number);
-  const microseconds = ticks.map((count) => (count / TICKS_PER_SECOND) * 1e6);
-  return { all: microseconds.reduce((sum, each) => sum + each, 0), stolen: microseconds[7] ?? 0 };
+  if (ticks.length !== 8 || ticks.some(Number.isNaN)) throw new Error(`/proc/stat: ${line}`);
+  const [idle = 0, waiting = 0] = ticks.slice(3);
+  const all = ticks.reduce((sum, each) => sum + each, 0);
+  const microseconds = (count: number): number => (count / TICKS_PER_SECOND) * 1e6;
+  return {
+    wanted: microseconds(all - idle - waiting),
+    stolen: microseconds(ticks[7] ?? 0),
+  };
 }

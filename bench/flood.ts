@@ -13,7 +13,6 @@ import { quantile } from './enforcement.ts';
 import type { Load } from './flood-client.ts';
 import { watchHolds } from './holds.ts';
 import { median } from './revocation-probe.ts';
-import { againNote, undisturbed } from './undisturbed.ts';
 
 /** Added between two rests, as the adapters of stores do. */
 const PORTION = 100;
@@ -47,12 +46,6 @@ interface Outcome {
   readonly tookMs: readonly number[];
   readonly holdMs: number;
   readonly seconds: number;
-}
-
-/** A portion, and a rest that is as long. */
-interface Pair {
-  readonly during: Outcome;
-  readonly without: Outcome;
 }
 
 /** @returns a table in Markdown: `entries` revocations in portions, with rests that are as long between them */
@@ -89,11 +82,13 @@ export async function flood(entries: number, rounds: number): Promise<string> {
       process.stderr.write(`flood of ${entries} revocations\n`);
       // The first is for the compilers.
       await measure(() => source.bring(portion));
-      const { results, again } = await undisturbed(rounds, async () => {
-        const during = await measure(() => source.bring(portion));
-        return { during, without: await measure(() => pause(during.seconds * 1000)) };
-      });
-      return `${report(entries, results)}\n\n${againNote(String(again))}`;
+      const [without, during]: [Outcome[], Outcome[]] = [[], []];
+      for (let round = 1; round <= rounds; round++) {
+        const flooded = await measure(() => source.bring(portion));
+        during.push(flooded);
+        without.push(await measure(() => pause(flooded.seconds * 1000)));
+      }
+      return report(entries, without, during);
     } finally {
       client.kill();
       await worker.terminate();
@@ -102,9 +97,8 @@ export async function flood(entries: number, rounds: number): Promise<string> {
   });
 }
 
-function report(entries: number, results: readonly Pair[]): string {
-  const during = results.map((each) => each.during);
-  const figures = [results.map((each) => each.without), during].map((of) => {
+function report(entries: number, without: readonly Outcome[], during: readonly Outcome[]): string {
+  const figures = [without, during].map((of) => {
     const all = of.flatMap(({ tookMs }) => tookMs);
     return {
       requests: all.length,

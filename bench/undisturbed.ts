@@ -1,34 +1,44 @@
-import { processorMicroseconds } from './cpu.ts';
+import { processorMicroseconds, type ProcessorTime } from './cpu.ts';
 
-/** Share of the processors' time that the machine's host may give to others during a round. */
+/** Share of the time for which somebody wanted a processor that the machine's host may give to others. */
 const MOST_STOLEN = 0.01;
-/** Rounds that may be done again for each that counts. */
-const MOST_AGAIN = 3;
+/** Rounds that may be disturbed for each that is wanted. */
+const MOST_DISTURBED = 3;
+
+export interface Undisturbed<T> {
+  /** Of the rounds that count. */
+  readonly results: readonly T[];
+  /** Of all that were run. */
+  readonly all: readonly T[];
+}
 
 /**
- * Runs `round` until it was `rounds` times left alone by the machine's host. What one of them is compared with belongs into the same round: it is
- * kept or done again whole, whatever came out.
- * @returns their results, and how many were done again
+ * Measures two things in turns until in `rounds` rounds both were left alone by the machine's host, which is told by the time that it took and by
+ * nothing else. Each is judged for itself, by the time that it wanted: an idle one is disturbed by as little.
+ * @throws Error when the host hardly ever leaves it alone
  */
 export async function undisturbed<T>(
   rounds: number,
-  round: () => Promise<T>,
-): Promise<{ readonly results: readonly T[]; readonly again: number }> {
-  const results: T[] = [];
-  let again = 0;
+  first: () => Promise<T>,
+  second: () => Promise<T>,
+  now: () => ProcessorTime = processorMicroseconds,
+): Promise<Undisturbed<readonly [T, T]>> {
+  const results: (readonly [T, T])[] = [];
+  const all: (readonly [T, T])[] = [];
+  const stolenIn = async (measure: () => Promise<T>): Promise<readonly [T, number]> => {
+    const before = now();
+    const result = await measure();
+    const after = now();
+    const wanted = after.wanted - before.wanted;
+    return [result, wanted === 0 ? 0 : (after.stolen - before.stolen) / wanted];
+  };
   while (results.length < rounds) {
-    const before = processorMicroseconds();
-    const result = await round();
-    const after = processorMicroseconds();
-    if ((after.stolen - before.stolen) / (after.all - before.all) <= MOST_STOLEN)
-      results.push(result);
-    else if (++again > MOST_AGAIN * rounds)
+    const [one, stolenFromOne] = await stolenIn(first);
+    const [other, stolenFromOther] = await stolenIn(second);
+    all.push([one, other]);
+    if (Math.max(stolenFromOne, stolenFromOther) <= MOST_STOLEN) results.push([one, other]);
+    else if (all.length - results.length > MOST_DISTURBED * rounds)
       throw new Error("the machine's host needs its processors itself: measure at another time");
   }
-  return { results, again };
-}
-
-/** In Markdown, for below a table. */
-export function againNote(counts: string): string {
-  return `Rounds that were done again, because the machine's host took more than ${MOST_STOLEN * 100} % of the processors' time meanwhile: ${counts}.`;
+  return { results, all };
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { scopesOf } from '../../src/auth/claims.ts';
 import { jwtIdentity, keysOf } from '../../src/revocation/token-identity.ts';
 import type { IssuerOptions } from '../../src/auth/authenticator-options.ts';
 import { issueCertificate } from '../../src/tls/certificate.ts';
@@ -200,4 +201,16 @@ test('a certificate verifies within its own validity only, cached tokens include
   const early = makeToken({ key: createPrivateKey(key), claims: goodClaims({ iat: undefined }) });
   stage.nowMs = NOW_MS - 60_001;
   assert.equal(await stage.outcome(early), 'invalidCredentials');
+});
+
+test('one set of scopes serves many tokens, and no number of texts is kept', () => {
+  const first = scopesOf({ scope: 'read write' });
+  assert.deepEqual([...first], ['read', 'write']);
+  assert.equal(scopesOf({ scp: 'read write' }), first);
+  for (let i = 0; i < 100; i++) scopesOf({ scope: `scope${i}` });
+  const later = scopesOf({ scope: 'read write' });
+  assert.notEqual(later, first, 'it was forgotten meanwhile');
+  assert.deepEqual([...later], ['read', 'write']);
+  const long = 'x'.repeat(513);
+  assert.notEqual(scopesOf({ scope: long }), scopesOf({ scope: long }), 'a long one is not kept');
 });

@@ -1,7 +1,7 @@
 import { processorMicroseconds, type ProcessorTime } from './cpu.ts';
 
 /** Share of the time for which somebody wanted a processor that the machine's host may give to others. */
-const MOST_STOLEN = 0.01;
+export const MOST_STOLEN = 0.01;
 /** Rounds that may be disturbed for each that is wanted. */
 const MOST_DISTURBED = 3;
 

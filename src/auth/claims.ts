@@ -1,3 +1,4 @@
+import { KnownTexts } from './known-texts.ts';
 import { invalidToken } from './refusal.ts';
 import { member } from '../strict-json.ts';
 import type { JsonObject } from '../strict-json.ts';
@@ -24,6 +25,11 @@ export interface ClaimTimes {
   readonly clockSkewMs: number;
   readonly longestTokenLifeMs: number;
 }
+
+const NO_SCOPES: ReadonlySet<string> = new Set();
+
+/** One set serves all tokens with one text. */
+const knownScopes = new KnownTexts<ReadonlySet<string>>();
 
 /** What a claim set came to. */
 interface CheckedClaims {
@@ -144,20 +150,11 @@ export function scopesOf(claims: JsonObject): ReadonlySet<string> {
   return Array.isArray(value) ? setOf(value) : NO_SCOPES;
 }
 
-const NO_SCOPES: ReadonlySet<string> = new Set();
-
-/** Texts whose sets are kept, and how long one may be: many tokens have one text, and need but one set. */
-const MOST_KNOWN = 100;
-const LONGEST_KNOWN = 512;
-const known = new Map<string, ReadonlySet<string>>();
-
 function scopesOfText(text: string): ReadonlySet<string> {
-  const before = known.get(text);
+  const before = knownScopes.get(text);
   if (before !== undefined) return before;
   const scopes = setOf(text.split(' '));
-  if (text.length > LONGEST_KNOWN) return scopes;
-  if (known.size >= MOST_KNOWN) known.clear();
-  known.set(text, scopes);
+  knownScopes.set(text, scopes);
   return scopes;
 }
 

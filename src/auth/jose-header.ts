@@ -1,5 +1,6 @@
 import { isJsonObject, member, parseJsonObject } from '../strict-json.ts';
 import { decodeBase64url } from './base64url.ts';
+import { KnownTexts } from './known-texts.ts';
 import { invalidToken } from './refusal.ts';
 
 /** What counts of a JOSE header (RFC 7515 section 4). */
@@ -9,12 +10,8 @@ export interface JoseHeader {
   readonly typ: string | undefined;
 }
 
-/** Spellings that are remembered, and how long one may be: an issuer writes one header into all its tokens. */
-const MOST_KNOWN = 100;
-const LONGEST_KNOWN = 512;
-
 /** Headers that were read and are good, by their base64url text. */
-const known = new Map<string, JoseHeader>();
+const known = new KnownTexts<JoseHeader>();
 
 /**
  * Reads the first part of a JWS strictly: canonical base64url, without two readings, nothing critical (RFC 7515 section 4.1.11: we
@@ -37,15 +34,8 @@ export function readHeader(text: string): JoseHeader {
   if (member(fields, 'crit') !== undefined) throw invalidToken('the header has critical fields');
   if (member(fields, 'b64') !== undefined) throw invalidToken('the header has b64');
   const header = { algorithm, kid, typ };
-  if (text.length <= LONGEST_KNOWN) remember(text, header);
+  known.set(text, header);
   return header;
-}
-
-function remember(text: string, header: JoseHeader): void {
-  // Whoever makes up headers has them read each time, and those of others once more: no more.
-  if (known.size >= MOST_KNOWN) known.clear();
-  // A copy: a slice would keep the whole request that it was cut out of.
-  known.set(Buffer.from(text, 'latin1').toString('latin1'), header);
 }
 
 /**

@@ -213,4 +213,6 @@ test('one set of scopes serves many tokens, and no number of texts is kept', () 
   assert.deepEqual([...later], ['read', 'write']);
   const long = 'x'.repeat(513);
   assert.notEqual(scopesOf({ scope: long }), scopesOf({ scope: long }), 'a long one is not kept');
+  scopesOf({ scope: 'lone \ud800' });
+  assert.deepEqual([...scopesOf({ scope: 'lone \ufffd' })], ['lone', '\ufffd'], 'another text');
 });

@@ -4,8 +4,8 @@ import { busyMs } from './revocation-probe.ts';
 const EVERY_MS = 1;
 
 /**
- * Watches for how long this thread holds its event loop: processor time between two runs of a timer, so that neither what others on the
- * machine do nor an idle wait counts.
+ * Watches for how long this thread holds its event loop: the time between two runs of a timer for which it was busy, so that neither what
+ * others on the machine do nor an idle wait counts.
  */
 export function watchHolds(): { longestMs: () => number } {
   let longest = 0;

@@ -19,7 +19,7 @@ export interface Figures {
   readonly bytesComputed?: number;
   readonly bytesMeasured: number;
   readonly insertNs: number;
-  /** Longest that a hundred inserts kept their thread busy, by its CPU time: what growth holds it for. */
+  /** Longest that a hundred inserts kept their thread busy, without waiting for a processor: what growth holds it for. */
   readonly longestInsertsMs: number;
   readonly hitNs: number;
   readonly missNs: number;
@@ -65,9 +65,13 @@ export function ownMemory(): number {
   return Number(anonymous) * 1024;
 }
 
-/** Milliseconds that this thread has been on a processor: unlike the clock, it does not count what others did meanwhile. */
+/**
+ * Milliseconds that this thread has been busy: neither idle nor standing in line for a processor that others on the machine had. Linux counts
+ * the time on a processor only in ticks of some milliseconds, so it is what the clock says without the rest.
+ */
 export function busyMs(): number {
-  return Number(readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ')[0]) / 1e6;
+  const [, waitedNs] = readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ');
+  return performance.now() - performance.nodeTiming.idleTime - Number(waitedNs) / 1e6;
 }
 
 /** Median nanoseconds of an insert, and the longest hundred. */

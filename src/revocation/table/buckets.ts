@@ -6,8 +6,10 @@ import {
   HEADER_BYTES,
   SLOTS_PER_BUCKET,
   bucketOf,
+  bytesFor,
   cutoffOf,
   versionOf,
+  wordsOf,
   type TableBuffers,
   type WordsPerSlot,
 } from './table-layout.ts';
@@ -35,17 +37,17 @@ export class Buckets {
     this.wordsPerBucket = wordsPerSlot * SLOTS_PER_BUCKET;
     this.buffers = {
       header: new SharedArrayBuffer(HEADER_BYTES),
-      slots: new SharedArrayBuffer(reserved * this.wordsPerBucket * Uint32Array.BYTES_PER_ELEMENT),
+      slots: new SharedArrayBuffer(bytesFor(reserved * SLOTS_PER_BUCKET, wordsPerSlot)),
       wordsPerSlot,
     };
-    this.words = new Uint32Array(this.buffers.slots);
+    this.words = wordsOf(this.buffers);
     this.#header = new Int32Array(this.buffers.header);
     Atomics.store(this.#header, BUCKETS_IN_USE, this.inUse);
   }
 
   /** Bytes that have been written to. */
   get residentBytes(): number {
-    return HEADER_BYTES + this.inUse * this.wordsPerBucket * Uint32Array.BYTES_PER_ELEMENT;
+    return HEADER_BYTES + bytesFor(this.inUse * SLOTS_PER_BUCKET, this.wordsPerSlot);
   }
 
   /** First (`which` 0) or second (1) candidate bucket of a fingerprint. */

@@ -38,6 +38,7 @@
 /** What a reader is given; may be sent to other threads. */
 export interface TableBuffers {
   readonly header: SharedArrayBuffer;
+  /** Read it by {@link wordsOf}. */
   readonly slots: SharedArrayBuffer;
   /** 4: tokens; 8: rules, which have a cut-off. */
   readonly wordsPerSlot: WordsPerSlot;
@@ -57,6 +58,22 @@ export const BUCKETS_IN_USE = 0;
 const VERSIONS_BEGIN = 16;
 const VERSIONS = 1024;
 export const HEADER_BYTES = (VERSIONS_BEGIN + VERSIONS) * Int32Array.BYTES_PER_ELEMENT;
+
+/**
+ * Bytes before the first slot. glibc places large memory 16 bytes behind the begin of a page; with these, a bucket of tokens is one line of
+ * the processor's cache, and not parts of two.
+ */
+const SLOTS_BEGIN = 48;
+
+/** Bytes of memory for so many slots. */
+export function bytesFor(slots: number, wordsPerSlot: WordsPerSlot): number {
+  return SLOTS_BEGIN + slots * wordsPerSlot * Uint32Array.BYTES_PER_ELEMENT;
+}
+
+/** Words of all slots. */
+export function wordsOf(buffers: TableBuffers): Uint32Array {
+  return new Uint32Array(buffers.slots, SLOTS_BEGIN);
+}
 
 /** Place in the header of the version of entries whose fingerprint has this third word. */
 export function versionOf(thirdWord: number): number {

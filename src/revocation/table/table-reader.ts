@@ -8,6 +8,7 @@ import {
   cutoffOf,
   secondsOf,
   versionOf,
+  wordsOf,
   type TableBuffers,
 } from './table-layout.ts';
 
@@ -23,14 +24,14 @@ export class TableReader {
 
   constructor(buffers: TableBuffers) {
     this.#header = new Int32Array(buffers.header);
-    this.#slots = new Uint32Array(buffers.slots);
+    this.#slots = wordsOf(buffers);
     this.#wordsPerSlot = buffers.wordsPerSlot;
   }
 
   /** Reads this table from the next look-up on. The old one's memory is free once no thread holds it. */
   replace(buffers: TableBuffers): void {
     this.#header = new Int32Array(buffers.header);
-    this.#slots = new Uint32Array(buffers.slots);
+    this.#slots = wordsOf(buffers);
     this.#wordsPerSlot = buffers.wordsPerSlot;
   }
 

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { TableBuffers } from '../../../src/revocation/table/table-layout.ts';
+import { wordsOf, type TableBuffers } from '../../../src/revocation/table/table-layout.ts';
 import { TableReader } from '../../../src/revocation/table/table-reader.ts';
 import { TableWriter } from '../../../src/revocation/table/table-writer.ts';
 import { END, WORDS, randomPrints } from './prints.ts';
@@ -33,7 +33,7 @@ function watch(slots: Uint32Array): Uint32Array {
 function watchedReader(buffers: TableBuffers): TableReader {
   const original = globalThis.Uint32Array;
   globalThis.Uint32Array = new Proxy(original, {
-    construct: (make, args: [SharedArrayBuffer]) => watch(new make(...args)),
+    construct: (make, args: [SharedArrayBuffer, number]) => watch(new make(...args)),
   });
   try {
     return new TableReader(buffers);
@@ -187,7 +187,7 @@ describe('a look-up while there is a write', () => {
 
 /** Slots by the end of the entry in them. */
 function placesIn(table: TableWriter): Map<number, number> {
-  const slots = new Uint32Array(table.buffers.slots);
+  const slots = wordsOf(table.buffers);
   const places = new Map<number, number>();
   for (const { fingerprint, endSeconds } of table.entries())
     for (let slot = 0; slot < slots.length; slot += 4)

@@ -43,6 +43,7 @@ const HELP = `Usage: npm run bench -- [options]
   --rounds <n>       rounds (default: 5 of what is aimed at, 3 of the others)
   --seconds <n>      of load in each round of each program (default 2)
   --warm-up <n>      seconds of load before the first round of a case (default 2); 0: none before any
+  --again <n>        times that a measurement may be done again which the machine's host disturbed (default 2)
   --write            puts the results into docs/benchmarks.md; only of a whole run
 `;
 
@@ -82,6 +83,7 @@ function read(): Order | 'help' {
       rounds: { type: 'string' },
       seconds: { type: 'string', default: '2' },
       'warm-up': { type: 'string', default: '2' },
+      again: { type: 'string', default: '2' },
       write: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -100,6 +102,7 @@ function read(): Order | 'help' {
       rounds: whole(values.rounds, 1, 'rounds'),
       seconds: whole(values.seconds, 1, 'seconds') ?? 2,
       warmUpSeconds: whole(values['warm-up'], 0, 'warm-up') ?? 2,
+      again: whole(values.again, 0, 'again') ?? 2,
       only: chosen(values.only, TARGET_NAMES, 'program'),
     },
     write: values.write,
@@ -153,7 +156,9 @@ async function bench({ cases, settings, write }: Order): Promise<void> {
       sections.push(`### ${one.title}`, result.text);
     }
     const summary = aims.length === 0 ? [] : ['### What is aimed at', aimTable(aims)];
-    const text = [circumstances(load), ...summary, ...sections].join('\n\n');
+    const text = [circumstances(load), String(stage.disturbances), ...summary, ...sections].join(
+      '\n\n',
+    );
     console.log(`\n${text}`);
     if (write) writeResults('npm run bench -- --write', text);
   } finally {

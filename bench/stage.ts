@@ -18,6 +18,7 @@ import type { Measurement } from './measurement.ts';
 import { writeNginx } from './peers.ts';
 import { isHere, prepare, TITLES, type Surroundings, type TargetName } from './targets.ts';
 import { makeTokens, type BenchTokens } from './tokens.ts';
+import { Disturbances } from './undisturbed.ts';
 import { PETS_PATH, type Tally } from './wrk.ts';
 
 const TOKENS = 5_000;
@@ -42,6 +43,8 @@ export interface Settings {
   readonly seconds: number;
   /** Of load before the first round of a case. */
   readonly warmUpSeconds: number;
+  /** Times that a measurement may be done again. */
+  readonly again: number;
   readonly only: readonly TargetName[];
 }
 
@@ -61,12 +64,14 @@ export interface Target {
 export class Stage {
   readonly settings: Settings;
   readonly around: Surroundings;
+  readonly disturbances: Disturbances;
   readonly #closers: (() => unknown)[];
   readonly #shared = new Map<TargetName, Target>();
   #started = 0;
 
   private constructor(settings: Settings, around: Surroundings, closers: (() => unknown)[]) {
     this.settings = settings;
+    this.disturbances = new Disturbances(settings.again);
     this.around = around;
     this.#closers = closers;
   }

@@ -1,5 +1,5 @@
 import { median, ratio, shown, table, type Measurement } from '../measurement.ts';
-import type { Settings, Stage, Target } from '../stage.ts';
+import type { Stage, Target } from '../stage.ts';
 import type { TargetName } from '../targets.ts';
 
 /** What is aimed at: so many times what HAProxy takes, or so many of a unit. */
@@ -28,17 +28,18 @@ export interface BenchCase {
 /** What was measured of each program, round by round. */
 export type Rounds<T> = ReadonlyMap<TargetName, readonly T[]>;
 
-/** Rounds alternate between the programs, so that what the machine does besides hits all of them. */
+/** Rounds alternate between the programs, so that what the machine does besides hits all of them; what its host disturbs is done again. */
 export async function alternate<T>(
+  { disturbances }: Stage,
   targets: readonly Target[],
   rounds: number,
-  measure: (target: Target, round: number) => Promise<T>,
+  measure: (target: Target) => Promise<T>,
   say: (measured: T) => string,
 ): Promise<Rounds<T>> {
   const results = new Map<TargetName, T[]>(targets.map(({ name }) => [name, []]));
   for (let round = 1; round <= rounds; round++)
     for (const target of targets) {
-      const measured = await measure(target, round);
+      const measured = await disturbances.least(() => measure(target));
       results.get(target.name)?.push(measured);
       console.log(`round ${round}  ${target.title.padEnd(34)} ${say(measured)}`);
     }
@@ -50,18 +51,25 @@ export type Load = (target: Target, seconds: number) => Promise<Measurement>;
 
 /** {@link alternate}, where each program is warmed up before the first round, and for a second before each measurement. */
 export async function alternateWarm(
+  stage: Stage,
   targets: readonly Target[],
   rounds: number,
-  { seconds, warmUpSeconds }: Settings,
   load: Load,
   prefix = '',
 ): Promise<Rounds<Measurement>> {
+  const { seconds, warmUpSeconds } = stage.settings;
   for (const target of targets) if (warmUpSeconds > 0) await load(target, warmUpSeconds);
   const measure = async (target: Target): Promise<Measurement> => {
     if (warmUpSeconds > 0) await load(target, 1);
     return await load(target, seconds);
   };
-  return alternate(targets, rounds, measure, (measured) => prefix + sayMeasurement(measured));
+  return alternate(
+    stage,
+    targets,
+    rounds,
+    measure,
+    (measured) => prefix + sayMeasurement(measured),
+  );
 }
 
 /** For the line of a round. */

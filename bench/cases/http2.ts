@@ -16,7 +16,7 @@ export const http2: BenchCase = {
     const { rounds = ROUNDS } = settings;
     const targets = await stage.targets(['haproxy-plain', 'haproxy-jwt', 'own', 'node', 'fastify']);
     const log = join(around.folder, 'h2load.log');
-    const results = await alternateWarm(targets, rounds, settings, (target, seconds) =>
+    const results = await alternateWarm(stage, targets, rounds, (target, seconds) =>
       underLoad(target, () =>
         h2load(urlOf(target, true) + PETS_PATH, token, seconds, LOAD_CORE, log),
       ),

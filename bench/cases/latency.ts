@@ -50,6 +50,7 @@ export const latency: BenchCase = {
         connections: CONNECTIONS,
       });
     const results = await alternate(
+      stage,
       targets,
       rounds,
       async (target) => ({

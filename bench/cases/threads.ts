@@ -41,7 +41,7 @@ export const threads: BenchCase = {
       const targets: Target[] = [];
       for (const name of names) targets.push(await stage.start(name, count, `0-${count - 1}`));
       const prefix = `${count} threads  `;
-      const results = await alternateWarm(targets, rounds, settings, send, prefix);
+      const results = await alternateWarm(stage, targets, rounds, send, prefix);
       for (const target of targets) {
         const own = results.get(target.name) ?? [];
         const pace = median(own.map((m) => m.requestsPerSecond));

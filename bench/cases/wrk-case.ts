@@ -46,7 +46,7 @@ export function wrkCase(options: WrkCase): BenchCase {
       const script = writeWrkScript(folder, name, load);
       const { rounds = options.rounds } = stage.settings;
       const targets = await stage.targets(options.targets);
-      const results = await alternateWarm(targets, rounds, stage.settings, (target, seconds) =>
+      const results = await alternateWarm(stage, targets, rounds, (target, seconds) =>
         underLoad(target, () =>
           wrk({ url: urlOf(target, secure), script, seconds, cores: LOAD_CORE }),
         ),

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { processorMicroseconds } from '../../bench/cpu.ts';
-import { undisturbed } from '../../bench/undisturbed.ts';
+import { Disturbances, undisturbed } from '../../bench/undisturbed.ts';
 
 /** A machine on which each half wants 1,000 microseconds, and loses as many of them as `stolen` says, in turn. */
 function machine(stolen: readonly number[]) {
@@ -36,6 +36,19 @@ test('a machine that is never left alone has no round that counts, and says all 
   const busy = machine(Array.from({ length: 100 }, () => 500));
   const { results, all } = await undisturbed(3, measure, measure, busy);
   assert.deepEqual([results.length, all.length], [0, 10]);
+});
+
+test('a measurement that was disturbed is done again, and the one that lost least counts', async () => {
+  let run = 0;
+  const measure = async (): Promise<number> => run++;
+  const disturbances = new Disturbances(2, machine([10, 50, 20, 30, 500, 0]));
+  assert.equal(await disturbances.least(measure), 0);
+  assert.equal(await disturbances.least(measure), 2);
+  assert.equal(await disturbances.least(measure), 5);
+  assert.match(
+    String(disturbances),
+    /^Of 3 measurements 3 were done again, .* took 2\.0 % at most\.$/,
+  );
 });
 
 test('the time of the processors grows, and no more is stolen than was wanted', () => {

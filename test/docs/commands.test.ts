@@ -188,7 +188,7 @@ test('some steps of `npm run verify` can be run alone, and unknown ones are refu
 test('the benchmark runs and prints a row for each program, and what is aimed at', async (t) => {
   const { scratch, env } = await place(t);
   const { commands } = block('docs/benchmarks.md', RUN_HERE.bench);
-  const few = '--case live,latency --rounds 1 --seconds 1 --warm-up 0';
+  const few = '--case live,latency --rounds 1 --seconds 1 --warm-up 0 --again 0';
   const output = await runSteps(
     t,
     [

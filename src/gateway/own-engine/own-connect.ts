@@ -30,7 +30,10 @@ export function connector(
   const { secure, tcp, tls } = upstreamAddress(origin, options, 'http/1.1');
   return (lends, ready, failed) => {
     let own: OwnSocket | undefined;
-    const onread = upstreamReads((chunk) => own?.receive(chunk));
+    const onread = upstreamReads(
+      (chunk) => own?.receive(chunk),
+      () => own?.rest(),
+    );
     const to = lends ? { ...tcp, onread } : tcp;
     const stream = secure ? connectTls({ ...to, ...tls }) : connectTcp(to);
     sockets.add(stream);

@@ -30,10 +30,7 @@ export function connector(
   const { secure, tcp, tls } = upstreamAddress(origin, options, 'http/1.1');
   return (lends, ready, failed) => {
     let own: OwnSocket | undefined;
-    const onread = upstreamReads(
-      (chunk) => own?.receive(chunk),
-      () => own?.rest(),
-    );
+    const onread = upstreamReads((chunk) => own?.receive(chunk));
     const to = lends ? { ...tcp, onread } : tcp;
     const stream = secure ? connectTls({ ...to, ...tls }) : connectTcp(to);
     sockets.add(stream);

@@ -36,9 +36,6 @@ export class OwnSocket implements Wire {
   #blocked = false;
   /** It was ended from here: what still comes is nobody's. */
   #ended = false;
-  #paused = false;
-  /** Has read enough in this turn of the event loop. */
-  #resting = false;
   /** Text that leaves with this turn of the event loop. */
   #kept = '';
 
@@ -93,23 +90,11 @@ export class OwnSocket implements Wire {
   }
 
   pause(): void {
-    this.#paused = true;
     this.stream.pause();
   }
 
   resume(): void {
-    this.#paused = false;
-    if (!this.#resting) this.stream.resume();
-  }
-
-  /** Reading has stopped: goes on in the next turn of the event loop, unless {@link pause} was called. */
-  rest(): void {
-    if (this.#resting) return;
-    this.#resting = true;
-    setImmediate(() => {
-      this.#resting = false;
-      if (!this.#paused) this.stream.resume();
-    });
+    this.stream.resume();
   }
 
   end(): void {

@@ -9,10 +9,8 @@ const SHARED = Buffer.allocUnsafeSlow(READ_BYTES);
 /**
  * Where one socket reads into. Small reads are lent out of the common buffer. A large one is given away, so that it can be written on
  * without a copy: the first of a run is copied out of the common buffer, to which others point too; the next has a buffer of its own.
- * @param rest called when reading stops, as more may be there: libuv would read up to 2 MB of one socket before it looks at the next, and
- * those whose network takes less at a time would wait for all whose takes more. Whoever rests reads on when the others had their turn
  */
-export function upstreamReads(receive: (chunk: Buffer) => void, rest: () => void): OnReadOpts {
+export function upstreamReads(receive: (chunk: Buffer) => void): OnReadOpts {
   let next = SHARED;
   return {
     buffer: () => next,
@@ -21,9 +19,7 @@ export function upstreamReads(receive: (chunk: Buffer) => void, rest: () => void
       const chunk = (buffer as Buffer).subarray(0, length);
       next = large ? Buffer.allocUnsafeSlow(READ_BYTES) : SHARED;
       receive(large && buffer === SHARED ? Buffer.from(chunk) : chunk);
-      if (length < READ_BYTES) return true;
-      rest();
-      return false;
+      return true;
     },
   };
 }

@@ -293,6 +293,8 @@ export const OPERATOR_ERRORS = {
     'Let [b7a.http.accesslog] path name a file in a folder that is there and that the gateway may write to; a pipe needs a reader first.',
   ERR_STATE_FOLDER:
     'Give each gateway a state folder of its own that it may read and write, or stop the other gateway (--takeover waits for it).',
+  ERR_LIST_MEMORY:
+    'Let the process have more address space (`ulimit -v`, `vm.overcommit_memory`), some 21 bytes an entry, or lower maxEntries.',
 } as const satisfies Record<string, string>;
 
 export type OperatorErrorCode = keyof typeof OPERATOR_ERRORS;

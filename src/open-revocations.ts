@@ -1,13 +1,14 @@
 import type { Artifact } from './artifact.ts';
 import type { MgwConfig, SourceConfig } from './config/config.ts';
 import { consumerKeyClaims } from './data-plane-settings.ts';
+import { OperatorError } from './errors.ts';
 import type { LogWriter } from './log-writer.ts';
 import type { HttpClient, HttpClientOptions } from './net/http-client.ts';
 import { Publishing } from './operations/publish.ts';
 import { type PlaceOf, withPlace } from './place.ts';
 import { type Journal, openJournal } from './revocation/journal/journal.ts';
 import type { Tables } from './revocation/revocation-list.ts';
-import { Revocations } from './revocation/revocations.ts';
+import { Revocations, type RevocationsOptions } from './revocation/revocations.ts';
 import { createPublisher, createSource, type SourceContext } from './source-table.ts';
 import { allowHandover, requestHandover } from './state-handover.ts';
 import type { Trust } from './trust.ts';
@@ -98,7 +99,7 @@ export async function openRevocations(
   closers.push(() => journal.close());
   const stopLooking = allowHandover(revocation.stateFolder, journal, log);
   closers.push(() => Promise.resolve(stopLooking()));
-  const revocations = new Revocations({
+  const options: RevocationsOptions = {
     sources,
     whenUnknown: revocation.whenUnknown,
     whenStale: revocation.whenStale,
@@ -112,10 +113,27 @@ export async function openRevocations(
     journal,
     replaceTables,
     log,
-  });
+  };
+  const revocations = await withPlace(placeOf, 'tokenRevocationConfig.maxEntries', () =>
+    newRevocations(options),
+  );
   await revocations.restore();
   closers.push(() => revocations.close());
   return { revocations, journal, publishing };
+}
+
+/** @throws OperatorError when there is no address space for as many entries as the list may have */
+function newRevocations(options: RevocationsOptions): Revocations {
+  try {
+    return new Revocations(options);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    throw new OperatorError(
+      'ERR_LIST_MEMORY',
+      `the system does not give the address space for a list of ${options.maxEntries} entries`,
+      { cause },
+    );
+  }
 }
 
 /** WSO2's topic tells of what is put into WSO2's store; nothing is known of how other sources belong together. */

@@ -130,14 +130,10 @@ export class Revocations {
     });
     for (const note of restored.damage) log.warn(LOG_KEY, note);
     if (!restored.whole) this.#damaged();
-    const gaps = await journal.loadGaps();
-    // A topic that has a store by now, or is followed no more, has none.
-    const unbacked = this.#unbacked();
-    const stillOpen = [...(gaps ?? [])].filter(([name]) => unbacked.includes(name));
-    this.#gaps.restore(new Map(stillOpen));
     // What was never known cannot have been kept: a subscription may be older than this folder.
+    const known = restored.knownAsOfWallMs !== undefined;
     this.#restoredWhole =
-      restored.whole && restored.knownAsOfWallMs !== undefined && gaps !== undefined;
+      (await this.#restoreGaps(journal, known)) !== undefined && restored.whole && known;
     if (!restored.whole || restored.knownAsOfWallMs === undefined || !this.#overflow.isEmpty)
       return;
     const moment = momentOfWall(restored.knownAsOfWallMs);
@@ -152,6 +148,23 @@ export class Revocations {
       `${this.list.size} revoked tokens and ${this.list.rulesSize} rules read from the journal, ${age}`,
     );
     this.#update();
+  }
+
+  /** @returns the gaps of the last run; undefined: nobody knows which they were */
+  async #restoreGaps(
+    journal: Journal,
+    known: boolean,
+  ): Promise<ReadonlyMap<string, number> | undefined> {
+    const gaps = await journal.loadGaps();
+    // A topic that has a store by now, or is followed no more, has none.
+    const unbacked = this.#unbacked();
+    const stillOpen = [...(gaps ?? [])].filter(([name]) => unbacked.includes(name));
+    this.#gaps.restore(new Map(stillOpen));
+    if (gaps !== undefined) return gaps;
+    if (known) this.#options.log.warn(LOG_KEY, 'The journal does not tell which gaps were open');
+    // No moment is claimed before there is a file of gaps: so one that is missing later is known to be.
+    if (!known || unbacked.length === 0) this.#saveGaps();
+    return undefined;
   }
 
   start(): void {
@@ -311,10 +324,14 @@ export class Revocations {
   }
 
   #openGap(source: string, isNews = true): void {
-    const { log, journal } = this.#options;
-    this.#gaps.open(source, isNews ? log : undefined);
-    // A restart does not close it. What keeps it from being written is said by the journal, which tries again.
-    this.#savingGaps = journal?.saveGaps(this.#gaps.ends()).catch(() => undefined);
+    this.#gaps.open(source, isNews ? this.#options.log : undefined);
+    // A restart does not close it.
+    this.#saveGaps();
+  }
+
+  /** What keeps them from being written is said by the journal, which tries again. */
+  #saveGaps(): void {
+    this.#savingGaps = this.#options.journal?.saveGaps(this.#gaps.ends()).catch(() => undefined);
   }
 
   #full(source: string, why: string): void {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { RevocationSink, RevocationSource } from '../../src/revocation/source.ts';
@@ -26,8 +26,8 @@ function topic(): Topic {
   return source;
 }
 
-/** One run of a gateway on this folder, whose only source is a topic that stands, `gapless` or not, or which has a store beside it. */
-async function run(folder: string, gapless: boolean, withStore = false) {
+/** One run of a gateway on this folder, whose only source is a topic that stands, `gapless` or not, or which has a store beside it; or one that does not come to stand. */
+async function run(folder: string, gapless: boolean, withStore = false, stands = true) {
   const source = topic();
   const store = { ...topic(), name: 'store', kind: 'list' as const };
   const followed = (source: RevocationSource, tellsOf: readonly string[]) => ({
@@ -43,7 +43,7 @@ async function run(folder: string, gapless: boolean, withStore = false) {
     denyOnUnclosedGap: true,
   });
   revocations.start();
-  source.sink?.complete(gapless);
+  if (stands) source.sink?.complete(gapless);
   return { source, revocations, journal, end: close };
 }
 
@@ -77,9 +77,9 @@ describe('a gap', () => {
     const folder = temporaryFolder(t);
     const first = await run(folder, false);
     await until(() => first.revocations.list.state.known, 'it is known');
-    await first.end();
     // As if the longest token life had passed since.
-    await writeFile(join(folder, 'gaps'), '[]\n');
+    await first.journal.saveGaps(new Map());
+    await first.end();
     const second = await run(folder, true);
     assert.equal(second.revocations.inGap('topic'), false);
     assert.equal(second.revocations.ready, true);
@@ -95,14 +95,35 @@ describe('a gap', () => {
     await second.end();
   });
 
+  it('is written down from the first start on, also that there is none', async (t) => {
+    const folder = temporaryFolder(t);
+    const only = await run(folder, true, true);
+    await only.end();
+    assert.match(await readFile(join(folder, 'gaps'), 'utf8'), /\n\[\]\n$/);
+  });
+
+  it('is there when the file of gaps is gone, also after an end before the topic stood', async (t) => {
+    for (const stood of [true, false]) {
+      const folder = temporaryFolder(t);
+      const first = await run(folder, false);
+      await until(() => first.revocations.list.state.known, 'it is known');
+      await first.end();
+      await rm(join(folder, 'gaps'));
+      if (!stood) await (await run(folder, true, false, false)).end();
+      const second = await run(folder, true);
+      assert.equal(second.revocations.inGap('topic'), true);
+      await second.end();
+    }
+  });
+
   it('is there when another gateway had the journal, and what that one heard is damaged', async (t) => {
     for (const withStore of [false, true]) {
       const folder = temporaryFolder(t);
       const first = await run(folder, true, withStore);
       first.revocations.list.addToken({ keys: ['i1'], endsAtMs: Date.now() + 3_600_000 }, 'topic');
-      await first.end();
       // As if the longest token life had passed since.
-      await writeFile(join(folder, 'gaps'), '[]\n');
+      await first.journal.saveGaps(new Map());
+      await first.end();
       const only = await run(folder, true, withStore);
       t.after(() => only.end());
       assert.equal(only.revocations.inGap('topic'), false);

@@ -1,18 +1,25 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { Log } from '../../log.ts';
 import { readBounded, type StateFolder } from './state-folder.ts';
 
 const FILE = 'gaps';
 /** Bytes of the file: a gateway has few real-time sources. */
 const FILE_BYTES = 65_536;
 
-/** The gaps that were open when they were last written: when each ended, epoch milliseconds, by source. */
+/**
+ * The gaps that were open when they were last written: when each ended, epoch milliseconds, by source. Bound to this installation's secret: one
+ * that is damaged must not count as another, or as closed.
+ */
 export class GapFile {
   readonly #folder: StateFolder;
+  readonly #log: Log;
   /** Those that are to be kept; undefined while nobody has said so. */
   #ends: ReadonlyMap<string, number> | undefined;
   #behind = false;
 
-  constructor(folder: StateFolder) {
+  constructor(folder: StateFolder, log: Log) {
     this.#folder = folder;
+    this.#log = log;
   }
 
   /** Whether the file does not have what is to be kept. */
@@ -35,20 +42,36 @@ export class GapFile {
   async write(): Promise<void> {
     const ends = this.#ends;
     if (!this.#behind || ends === undefined) return;
-    await this.#folder.write(FILE, Buffer.from(`${JSON.stringify([...ends])}\n`));
+    const text = JSON.stringify([...ends]);
+    await this.#folder.write(FILE, Buffer.from(`${this.#code(text)}\n${text}\n`));
     if (ends === this.#ends) this.#behind = false;
   }
 
-  /** Empty where there never was a gap; undefined when what is there cannot be read: nobody knows then. */
+  /** Undefined where there is no file, and, logged, where what is there cannot be trusted: nobody knows then. */
   async load(): Promise<ReadonlyMap<string, number> | undefined> {
+    const path = this.#folder.file(FILE);
     try {
-      const bytes = await readBounded(this.#folder.file(FILE), FILE_BYTES);
-      if (bytes === undefined) return new Map();
-      const value: unknown = JSON.parse(bytes.toString('utf8'));
-      return isEnds(value) ? new Map(value) : undefined;
+      const bytes = await readBounded(path, FILE_BYTES);
+      return bytes === undefined ? undefined : this.#decode(bytes);
     } catch {
+      this.#log.warn('Journal', `${path}: is damaged or of another gateway; not used`);
       return undefined;
     }
+  }
+
+  /** @throws Error when these are not the bytes that {@link write} wrote */
+  #decode(bytes: Buffer): ReadonlyMap<string, number> {
+    const [code = '', text = '', rest] = bytes.toString('utf8').split('\n', 3);
+    const [given, expected] = [Buffer.from(code), Buffer.from(this.#code(text))];
+    if (rest !== '' || given.length !== expected.length || !timingSafeEqual(given, expected))
+      throw new Error('another code');
+    const value: unknown = JSON.parse(text);
+    if (!isEnds(value)) throw new Error('no pairs');
+    return new Map(value);
+  }
+
+  #code(text: string): string {
+    return createHmac('sha256', this.#folder.secret).update(`gaps\n${text}`).digest('hex');
   }
 }
 

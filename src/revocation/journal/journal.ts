@@ -296,7 +296,7 @@ export class Journal {
     await this.#files.beside.saveGaps(ends);
   }
 
-  /** The gaps of the last run; undefined when they cannot be read. */
+  /** The gaps of the last run; undefined when there is no file of them, and, logged, when it cannot be read as it was written. */
   async loadGaps(): Promise<ReadonlyMap<string, number> | undefined> {
     return await this.#files.beside.loadGaps();
   }

@@ -35,7 +35,7 @@ export class SideFiles {
     this.#caughtUp = caughtUp;
     this.#whileOurs = whileOurs;
     this.#keySets = new KeySetFiles(folder, log);
-    this.#gaps = new GapFile(folder);
+    this.#gaps = new GapFile(folder, log);
   }
 
   /** Whether the gaps on the disk are not those that are to be kept: the next start would not know them. */

@@ -107,13 +107,14 @@ export class Buckets {
     cutoffMs: number,
   ): void {
     const { words } = this;
-    Atomics.store(words, slot, fingerprints[at] as number);
     Atomics.store(words, slot + 1, fingerprints[at + 1] as number);
     Atomics.store(words, slot + 2, fingerprints[at + 2] as number);
     if (this.wordsPerSlot === 8) {
       Atomics.store(words, slot + CUTOFF_HIGH, Math.floor(cutoffMs / 0x1_0000_0000));
       Atomics.store(words, slot + CUTOFF_LOW, cutoffMs % 0x1_0000_0000);
     }
+    // Readers compare it first: behind it they find none of the words of an entry that was here before.
+    Atomics.store(words, slot, fingerprints[at] as number);
     Atomics.store(words, slot + END, endWord);
   }
 

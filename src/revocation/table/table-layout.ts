@@ -10,9 +10,10 @@
  * says which version an entry shares with others.
  *
  * Writer. All its stores and additions are atomic, so they become visible in the order in which it makes them. Three things happen to an
- * entry: (put) an empty slot gets fingerprint and cut-off, then the end; (move) copy = put into an empty slot of the other candidate, add 1 to
- * the version, clear the old slot, add 1 to the version; (removal) the same without the copy. A clear sets the end to 0 and the first word to
- * its complement. Growth: the movers' copies are put into bucket n, n + 1 is published, and only then follows the rest of each move.
+ * entry: (put) an empty slot gets the last two words of the fingerprint, the cut-off, the first word, then the end; (move) copy = put into an
+ * empty slot of the other candidate, add 1 to the version, clear the old slot, add 1 to the version; (removal) the same without the copy. A
+ * clear sets the end to 0 and the first word to its complement. Growth: the movers' copies are put into bucket n, n + 1 is published, and only
+ * then follows the rest of each move.
  *
  * Reader. It loads the version, then the number of buckets, reads both buckets plainly, and loads the version again: once more if that
  * has changed. Between the plain reads and the second load stands a read-modify-write on a word of its own, as a load alone does not keep
@@ -31,8 +32,9 @@
  * 3. So a slot with E's fingerprint and an end other than 0 is in one of the two buckets during all of the reads, and they find it.
  * A reader never waits for a writer that stands still: the version then stays as it is, whatever the writer was in the middle of.
  *
- * What is found is E's own: a slot whose clear is before the first load does not show E's fingerprint again (first word complemented) until
- * E is put there; one whose clear is during the reads gets no other entry before the second addition, which comes after the second load.
+ * What is found is E's own: a slot whose clear is before the first load does not show E's fingerprint again (first word complemented, and
+ * none stored over it before the other two) until E is put there; one whose clear is during the reads gets no other entry before the second
+ * addition, which comes after the second load.
  */
 
 /** What a reader is given; may be sent to other threads. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, rmdirSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { JournalTrouble } from '../../../src/revocation/journal/group-commit.ts';
@@ -102,4 +102,27 @@ test('a key set that is too large is refused, and not tried again', async (t) =>
     (await opened.journal.loadKeySets()).map(({ jwks }) => jwks),
     ['small'],
   );
+});
+
+test('gaps with a flipped bit anywhere, or of another gateway, are none that are known, and that is said', async (t) => {
+  const folder = temporaryFolder(t);
+  await using opened = await open(folder);
+  const { journal, lines } = opened;
+  const path = join(folder, 'gaps');
+  await journal.saveGaps(new Map([['topic', 1_795_436_311_712]]));
+  const written = readFileSync(path);
+  for (let bit = 0; bit < 8 * written.length; bit++) {
+    const bytes = Buffer.from(written);
+    bytes.writeUInt8(bytes.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
+    writeFileSync(path, bytes);
+    assert.equal(await journal.loadGaps(), undefined, `bit ${bit}`);
+  }
+  assert.ok(lines.some((line) => /^WARN .*gaps: is damaged or of another gateway/.test(line)));
+  writeFileSync(path, written);
+  assert.notEqual(await journal.loadGaps(), undefined);
+  const another = temporaryFolder(t);
+  await using other = await open(another);
+  await other.journal.saveGaps(new Map([['topic', 1]]));
+  cpSync(join(another, 'gaps'), path);
+  assert.equal(await journal.loadGaps(), undefined);
 });

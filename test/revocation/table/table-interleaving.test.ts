@@ -183,6 +183,29 @@ describe('a look-up while there is a write', () => {
       },
     );
   });
+
+  it('never takes an entry for one that has left its slot, whatever words the two have in common', () => {
+    for (const inCommon of [[0], [1], [2], [0, 1], [0, 2], [1, 2]])
+      for (const wordsPerSlot of [4, 8] as const) {
+        const pair = prints.slice(0, 2 * WORDS);
+        for (const word of inCommon) pair[WORDS + word] = pair[word] ?? 0;
+        const table = new TableWriter({ maxEntries: 200, wordsPerSlot });
+        table.put(pair, 0, END, false, 1);
+        interleave(
+          table,
+          () => {
+            table.remove(pair, 0);
+            table.put(pair, WORDS, END + 1, false, 2);
+          },
+          (reader) => {
+            const words = `words in common: ${inCommon.join(', ')}`;
+            assert.ok([0, END].includes(reader.endOf(pair, 0)), words);
+            if (wordsPerSlot === 8)
+              assert.ok([-1, 1].includes(reader.latestCutoff(pair, 0)), words);
+          },
+        );
+      }
+  });
 });
 
 /** Slots by the end of the entry in them. */

@@ -53,9 +53,11 @@ export async function deleteQueue(stage: Stage, target: string): Promise<void> {
   const connection = await connect({ hostname: '127.0.0.1', port: servers.broker.port });
   connection.on('error', () => undefined);
   let subscribed = true;
+  let since = from;
   try {
     await until(() => hasConsumer(), `${target} is subscribed`, PATIENCE_MS * 2);
     const channel = await connection.createChannel();
+    since = history.now();
     await channel.deleteQueue(queue);
     await until(() => hasConsumer(), `${target} subscribes again`, PATIENCE_MS * 2).catch(() => {
       subscribed = false;
@@ -67,7 +69,7 @@ export async function deleteQueue(stage: Stage, target: string): Promise<void> {
   for (const entry of history.entries) {
     if (entry.type !== 'visible' || entry.medium !== 'broker' || entry.at < from) continue;
     const token = tokens.byName(entry.token);
-    if (token !== undefined) revoker.forgotten(token, 'broker', target);
+    if (token !== undefined) revoker.forgotten(token, 'broker', since, target);
   }
   // Then it is behind, and what is published from now on shows it.
   if (!subscribed) await pause(SHOWING_MS);

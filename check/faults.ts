@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { deleteQueue, endThread, lateLook, revokeAndKill } from './fault-actions.ts';
+import type { TcpRelay } from '../test/support/tcp-relay.ts';
 import type { Member, Possible } from './member.ts';
 import { memberOf, type Stage } from './stage.ts';
 
@@ -77,8 +78,8 @@ export const FAULTS: readonly Fault[] = [
     kind: 'links-cut',
     target: anyMember,
     run: (stage, target) =>
-      withLinks(stage, target, async ({ links }) => {
-        for (const link of some(stage, links)) await link.cut();
+      withLinks(stage, target, async (member) => {
+        for (const link of some(stage, used(member))) await link.cut();
       }),
   },
   {
@@ -126,8 +127,8 @@ export const FAULTS: readonly Fault[] = [
     kind: 'half-open',
     target: anyMember,
     run: (stage, target) =>
-      withLinks(stage, target, ({ links }) => {
-        for (const link of some(stage, links)) link.blackhole();
+      withLinks(stage, target, (member) => {
+        for (const link of some(stage, used(member))) link.blackhole();
       }),
   },
   {
@@ -149,12 +150,13 @@ export const FAULTS: readonly Fault[] = [
     kind: 'etcd-restore',
     target: () => 'etcd',
     async run(stage) {
-      const { revoker, tokens, servers } = stage;
+      const { revoker, tokens, servers, history } = stage;
+      const since = history.now();
       await restartEtcd(stage, () => servers.etcd.restoreCopy());
       // Whoever puts an old copy back revokes again what it lacks.
       const lacking = tokens.all.filter((token) => {
-        revoker.forgotten(token, 'pair');
-        return revoker.forgotten(token, 'etcd');
+        revoker.forgotten(token, 'pair', since);
+        return revoker.forgotten(token, 'etcd', since);
       });
       await Promise.all([...lacking.map((token) => revoker.restore(token)), revoker.rulesAgain()]);
     },
@@ -188,8 +190,8 @@ export const FAULTS: readonly Fault[] = [
     kind: 'slow-links',
     target: anyMember,
     run: (stage, target) =>
-      withLinks(stage, target, ({ links }) => {
-        for (const link of some(stage, links))
+      withLinks(stage, target, (member) => {
+        for (const link of some(stage, used(member)))
           link.slow({ latencyMs: 150, bytesPerSecond: 100_000 });
       }),
   },
@@ -229,6 +231,11 @@ export const FAULTS: readonly Fault[] = [
     },
   },
 ];
+
+/** The links that carry anything: what goes wrong with another one is no fault. */
+function used({ kind, links }: Member): Readonly<Record<string, TcpRelay>> {
+  return kind === 'topic' ? { broker: links.broker } : links;
+}
 
 /** One or more of them. */
 function some<T>({ random }: Stage, of: Readonly<Record<string, T>>): T[] {

@@ -56,9 +56,13 @@ export interface Visible {
   readonly medium: Medium;
 }
 
-/** What the medium held of this token was lost (the store was put back from an old copy): who did not know it yet cannot learn it there. */
+/**
+ * What the medium held of this token was lost (the store was put back from an old copy): who did not know it yet cannot learn it there. It was
+ * there until `since`, and is known to be gone at `at`.
+ */
 export interface Lost {
   readonly type: 'lost';
+  readonly since: number;
   readonly at: number;
   readonly token: string;
   readonly medium: Medium;

@@ -20,7 +20,7 @@ export interface Mutant {
     readonly at: number;
     readonly target?: string;
   }[];
-  /** One of these has to fail. */
+  /** One of these has to fail. Neither V0 nor V4 is among them: a gateway that only stopped working would fail those too. */
   readonly caughtBy: readonly ValidatorName[];
 }
 
@@ -44,7 +44,7 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     faults: [{ kind: 'etcd-compact', at: 1_000 }],
-    caughtBy: ['V1', 'V4'],
+    caughtBy: ['V1'],
   },
   {
     name: 'cached-allow',
@@ -106,7 +106,14 @@ export const MUTANTS: readonly Mutant[] = [
       },
     ],
     faults: [{ kind: 'queue-deleted', at: 1_000 }],
-    caughtBy: ['V1', 'V4'],
+    caughtBy: ['V1'],
+  },
+  {
+    name: 'topic-rule-ignored',
+    bug: 'a rule that comes over the topic is passed over, which only a gateway without a store shows',
+    replacements: [{ file: 'sources/amqp.js', from: 'sink.rule(reading.event);', to: '' }],
+    faults: [{ kind: 'slow-links', at: 1_000, target: 'gamma' }],
+    caughtBy: ['V1'],
   },
   {
     name: 'acknowledged-before-written',

@@ -48,13 +48,16 @@ export class Revoker {
     this.#history.add({ type: 'visible', at: this.#history.now(), token: token.name, medium });
   }
 
-  /** The medium has lost it, if it was there, and it can be sighted there anew; `gateway` if only that one cannot have it any more. */
-  forgotten(token: Token, medium: Medium, gateway?: string): boolean {
+  /**
+   * The medium has lost it, if it was there, and it can be sighted there anew; `gateway` if only that one cannot have it any more. Nothing was
+   * lost before `since`.
+   */
+  forgotten(token: Token, medium: Medium, since: number, gateway?: string): boolean {
     const key = `${medium} ${token.name}`;
     if (!this.#sighted.has(key)) return false;
     if (gateway === undefined) this.#sighted.delete(key);
     const at = this.#history.now();
-    const lost = { type: 'lost', at, token: token.name, medium } as const;
+    const lost = { type: 'lost', since, at, token: token.name, medium } as const;
     this.#history.add(gateway === undefined ? lost : { ...lost, gateway });
     return true;
   }
@@ -138,9 +141,22 @@ export class Revoker {
       if (confirmedThreads !== undefined && confirmedThreads.confirmed < confirmedThreads.of)
         throw new Error('not every thread has confirmed');
       for (const token of covered) this.sighted(token, `gateway:${member.name}`);
+      if (channel === 'rule') this.#ruleTold(covered, published);
       const failed = published.filter(({ ok }) => !ok).map(({ source }) => source);
       if (failed.length > 0) throw new Error(`not published to ${failed.join(', ')}`);
     });
+  }
+
+  /** What a rule covers is in every medium that took the rule: witnesses know tokens by their own names only. */
+  #ruleTold(
+    covered: readonly Token[],
+    published: readonly { readonly source: string; readonly ok: boolean }[],
+  ): void {
+    const media: Medium[] = published
+      .filter(({ ok }) => ok)
+      .map(({ source }) => (source === 'realtime' ? 'broker' : 'etcd'));
+    if (media.includes('broker') && media.includes('etcd')) media.push('pair');
+    for (const token of covered) for (const medium of media) this.sighted(token, medium);
   }
 
   /** Makes every rule again, where it was made: its copies were lost with a store that was put back from an old copy. */

@@ -139,9 +139,9 @@ function rulesOf(
     agreementMs: AGREEMENT_MS,
     clockStepMs: CLOCK_STEP_MS,
     least: {
-      ok: Math.round(seconds * 5),
-      denied: Math.round(seconds * 5),
-      afterBound: Math.round(seconds * 3),
+      ok: Math.round(seconds * 2),
+      denied: Math.round(seconds * 2),
+      afterBound: Math.round(seconds),
       faults,
       channels,
     },

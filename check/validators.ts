@@ -5,6 +5,7 @@ import type {
   Lost,
   Medium,
   Request,
+  Result,
   Revoke,
   Sample,
   Visible,
@@ -39,9 +40,10 @@ export interface Rules {
   /** The most by which a fault steps a gateway's wall clock, milliseconds. */
   readonly clockStepMs: number;
   readonly least: {
+    /** Of each member while things are broken, as the next two. */
     readonly ok: number;
     readonly denied: number;
-    /** Calls with a token whose revocation should have been enforced by then. */
+    /** Denied calls with a token whose revocation had to be enforced by then. */
     readonly afterBound: number;
     /** Kinds of faults that were planned, each with how often. */
     readonly faults: Readonly<Record<string, number>>;
@@ -128,38 +130,38 @@ function index(entries: readonly Entry[]): Known {
   return { issued, requests, revokes, visible, lost, faults, samples, healedAt };
 }
 
-/** A sighting of a revocation that binds this gateway, and from when on. */
+/** A sighting of a revocation that binds this gateway, from when on, and until when: what its medium lost binds nobody afterwards. */
 interface Binding {
   readonly sighting: Visible;
   readonly from: number;
+  readonly until: number;
 }
 
-/** The earliest moment from which this gateway must not admit the token; undefined when nothing binds it. */
-function bindingOf(
+/** From when on this gateway must not admit the token, by each sighting that binds it; earliest first. */
+function bindingsOf(
   known: Known,
   rules: Rules,
   member: Member,
   token: string,
   media: readonly Medium[],
-): Binding | undefined {
+): Binding[] {
   const own: Medium = `gateway:${member.name}`;
-  let earliest: Binding | undefined;
+  const bindings: Binding[] = [];
   for (const sighting of known.visible.get(token) ?? []) {
     const isOwn = sighting.medium === own;
     if (!isOwn && !media.includes(sighting.medium)) continue;
-    const wasLost = known.lost
-      .get(token)
-      ?.some(
-        ({ medium, at, gateway }) =>
-          medium === sighting.medium &&
-          at >= sighting.at &&
-          (gateway === undefined || gateway === member.name),
-      );
-    if (wasLost === true) continue;
+    let until = Infinity;
+    for (const { medium, since, at, gateway } of known.lost.get(token) ?? [])
+      if (
+        medium === sighting.medium &&
+        at >= sighting.at &&
+        (gateway === undefined || gateway === member.name)
+      )
+        until = Math.min(until, since);
     const from = sighting.at + (isOwn ? rules.ownBoundMs : rules.boundMs);
-    if (earliest === undefined || from < earliest.from) earliest = { sighting, from };
+    if (from < until) bindings.push({ sighting, from, until });
   }
-  return earliest;
+  return bindings.sort((one, other) => one.from - other.from);
 }
 
 /** V0: a run in which little happened proves nothing. */
@@ -169,20 +171,22 @@ function enoughHappened(known: Known, rules: Rules): Violation[] {
   const count = (what: string, has: number, needs: number): void => {
     if (has < needs) short.push(`${what}: ${has} of ${needs}`);
   };
-  count('admitted calls', known.requests.filter(({ result }) => result === 'ok').length, least.ok);
-  count(
-    'denied calls',
-    known.requests.filter(({ result }) => result === 'denied').length,
-    least.denied,
-  );
   const bindings = new Bindings(known, rules);
-  count(
-    'calls with a token that was due to be denied',
-    known.requests.filter(
-      ({ gateway, token, tStart }) => tStart > (bindings.of(gateway, token)?.from ?? Infinity),
-    ).length,
-    least.afterBound,
-  );
+  for (const { name } of rules.members) {
+    // The last look is none of it: nothing is broken then, and it alone would be enough.
+    const calls = known.requests.filter(
+      ({ gateway, client }) => gateway === name && client !== 'probe',
+    );
+    const which = (wanted: Result): Request[] => calls.filter(({ result }) => result === wanted);
+    count(`calls that ${name} admitted`, which('ok').length, least.ok);
+    count(`calls that ${name} denied`, which('denied').length, least.denied);
+    count(
+      `calls that ${name} denied because it was bound to`,
+      which('denied').filter((request) => request.tStart > (bindings.of(request)?.from ?? Infinity))
+        .length,
+      least.afterBound,
+    );
+  }
   for (const [kind, needs] of Object.entries(least.faults))
     count(`fault ${kind}`, known.faults.filter((fault) => fault.kind === kind).length, needs);
   const revokes = [...known.revokes.values()].flat();
@@ -197,12 +201,12 @@ function enoughHappened(known: Known, rules: Rules): Violation[] {
     : [{ validator: 'V0', text: `too little happened: ${short.join('; ')}`, excerpt: [] }];
 }
 
-/** {@link bindingOf}, kept: it is asked for each of many thousand calls. */
+/** {@link bindingsOf}, kept: they are asked for at each of many thousand calls. */
 class Bindings {
   readonly #known: Known;
   readonly #rules: Rules;
   readonly #members: ReadonlyMap<string, Member>;
-  readonly #kept = new Map<string, Binding | undefined>();
+  readonly #kept = new Map<string, readonly Binding[]>();
   readonly #healed: boolean;
 
   /** @param healed true for what holds once nothing is broken any more */
@@ -213,15 +217,18 @@ class Bindings {
     this.#members = new Map(rules.members.map((member) => [member.name, member]));
   }
 
-  of(gateway: string, token: string): Binding | undefined {
+  /** The earliest one that holds for the whole of this call, should it have begun by then. */
+  of({ gateway, token, tEnd }: Request): Binding | undefined {
     const key = `${gateway} ${token}`;
-    if (!this.#kept.has(key)) {
+    let all = this.#kept.get(key);
+    if (all === undefined) {
       const member = this.#members.get(gateway);
       if (member === undefined) return undefined;
       const media = this.#healed ? [...member.media, ...(member.later ?? [])] : member.media;
-      this.#kept.set(key, bindingOf(this.#known, this.#rules, member, token, media));
+      all = bindingsOf(this.#known, this.#rules, member, token, media);
+      this.#kept.set(key, all);
     }
-    return this.#kept.get(key);
+    return all.find(({ until }) => tEnd < until);
   }
 }
 
@@ -230,7 +237,7 @@ function nothingRevokedAdmitted(known: Known, rules: Rules): Violation[] {
   const bindings = new Bindings(known, rules);
   return firstEach(known.requests, (request) => {
     if (request.result !== 'ok') return undefined;
-    const binding = bindings.of(request.gateway, request.token);
+    const binding = bindings.of(request);
     if (binding === undefined || request.tStart <= binding.from) return undefined;
     const late = Math.round(request.tStart - binding.sighting.at);
     const of = known.revokes.get(request.token) ?? [];
@@ -305,7 +312,7 @@ function allAgree(known: Known, rules: Rules): Violation[] {
       return violation(`looked at too late to show agreement within ${rules.agreementMs} ms`);
     if (request.result === 'unavailable' || request.result === 'unknown')
       return violation(`still answers ${request.answer}`);
-    const binding = bindings.of(request.gateway, request.token);
+    const binding = bindings.of(request);
     // What became visible only after the look, out of an outbox for instance, nobody could know then.
     const isDue = binding !== undefined && binding.sighting.at < request.tStart;
     if (isDue && request.result !== 'denied')

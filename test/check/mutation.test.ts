@@ -35,11 +35,13 @@ describe('replacementsFor', () => {
 });
 
 describe('the seeded bugs', () => {
-  it('are five, each with something to replace and somebody to find it', () => {
-    assert.equal(MUTANTS.length, 5);
+  it('are six, each with something to replace and somebody to find it', () => {
+    assert.equal(MUTANTS.length, 6);
     for (const { replacements, caughtBy, faults } of MUTANTS) {
       assert.ok(replacements.length > 0);
-      assert.ok(caughtBy.length > 0 && !caughtBy.includes('V0') && !caughtBy.includes('V5'));
+      // What a gateway fails that has only stopped working, V4 for one, finds no bug of these.
+      assert.ok(caughtBy.length > 0);
+      assert.ok(caughtBy.every((validator) => validator === 'V1' || validator === 'V2'));
       assert.ok(faults.length > 0);
     }
   });

@@ -62,6 +62,10 @@ function good(): Entry[] {
     request('a', 't1', 3_100, 'denied'),
     request('b', 't1', 3_100, 'unavailable'),
     request('c', 't1', 3_400, 'ok'),
+    ...['a', 'b', 'c'].flatMap((gateway) => [
+      request(gateway, 't2', 900, 'ok'),
+      request(gateway, 't1', 4_900, 'denied'),
+    ]),
     { type: 'fault', kind: 'cut', target: 'b', tStart: 2_000, tEnd: 4_000 },
     { type: 'healed', at: 5_000 },
     ...['a', 'b', 'c'].flatMap((gateway) => [
@@ -101,6 +105,15 @@ describe('V0, enough happened', () => {
     it(`fails for too few: ${what}`, () =>
       assert.deepEqual(failed(good(), { ...RULES, least: { ...RULES.least, ...least } }), ['V0']));
 
+  it('fails for one member that was closed until the last look, whatever the others did', () => {
+    const closed = good().map((entry) =>
+      entry.type === 'request' && entry.gateway === 'c' && entry.client !== 'probe'
+        ? ({ ...entry, result: 'unavailable', answer: 503 } as const)
+        : entry,
+    );
+    assert.deepEqual(failed(closed), ['V0']);
+  });
+
   it('does not count a revocation whose outcome is unknown', () => {
     const entries = good().map((entry) =>
       entry.type === 'revoke' ? ({ ...entry, result: 'unknown' } as const) : entry,
@@ -134,14 +147,25 @@ describe('V1, nothing revoked is admitted', () => {
     assert.deepEqual(failed([...good(), { ...own, medium: 'gateway:b' }]), []);
   });
   it('is not bound by what was lost, but by what came after', () => {
+    const rules = { ...RULES, least: { ...RULES.least, afterBound: 0 } };
     const late = request('b', 't1', 3_001, 'ok');
-    const lost: Entry = { type: 'lost', at: 1_001, token: 't1', medium: 'etcd' };
-    assert.deepEqual(failed([...good(), lost, late]), []);
+    const lost = { type: 'lost', since: 1_001, at: 1_001, token: 't1', medium: 'etcd' } as const;
+    assert.deepEqual(failed([...good(), lost, late], rules), []);
     const again: Entry = { type: 'visible', at: 1_002, token: 't1', medium: 'etcd' };
-    assert.deepEqual(failed([...good(), lost, again, late]), []);
-    assert.deepEqual(failed([...good(), lost, again, request('b', 't1', 3_003, 'ok')]), ['V1']);
-    assert.deepEqual(failed([...good(), { ...lost, gateway: 'a' }, late]), ['V1']);
-    assert.deepEqual(failed([...good(), { ...lost, gateway: 'b' }, late]), []);
+    assert.deepEqual(failed([...good(), lost, again, late], rules), []);
+    const later = request('b', 't1', 3_003, 'ok');
+    assert.deepEqual(failed([...good(), lost, again, later], rules), ['V1']);
+    assert.deepEqual(failed([...good(), { ...lost, gateway: 'a' }, late], rules), ['V1']);
+    assert.deepEqual(failed([...good(), { ...lost, gateway: 'b' }, late], rules), []);
+  });
+  it('is bound by what is lost until it may have been', () => {
+    const lost = { type: 'lost', since: 4_000, at: 4_200, token: 't1', medium: 'etcd' } as const;
+    assert.deepEqual(failed([...good(), lost]), ['V0']);
+    const rules = { ...RULES, least: { ...RULES.least, afterBound: 0 } };
+    assert.deepEqual(failed([...good(), lost, request('b', 't1', 3_001, 'ok')], rules), ['V1']);
+    // Its answer came when the store was on its way out.
+    assert.deepEqual(failed([...good(), lost, request('b', 't1', 3_996, 'ok')], rules), []);
+    assert.deepEqual(failed([...good(), lost, request('b', 't1', 4_100, 'ok')], rules), []);
   });
   it('lets calls alone whose outcome is unknown', () =>
     assert.deepEqual(failed([...good(), request('b', 't1', 4_000, 'unknown')]), []));

@@ -152,8 +152,10 @@ test('files are synced before they get their names, names before anything is rem
     seen.set(call, (seen.get(call) ?? 0) + 1);
     if (call === 'pwrite64') {
       // The mark needs no sync of its own, and must not come before that of what it marks.
-      if (file === 'committed') assert.deepEqual([...dirty], [], `${line}: marked too early`);
-      else dirty.add(file);
+      if (file === 'committed') {
+        assert.deepEqual([...dirty], [], `${line}: marked too early`);
+        assert.equal(namesDirty, false, `${line}: marked in a file whose name may be lost`);
+      } else dirty.add(file);
     } else if (call === 'fsync' || call === 'fdatasync') {
       if (file === '') namesDirty = false;
       else dirty.delete(file);

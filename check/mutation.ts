@@ -1,6 +1,6 @@
-/** A text in one file of the built gateway, and what a mutant has in its place. White space counts as one space. */
+/** A text in one file of the gateway, and what a mutant has in its place. White space counts as one space. */
 export interface Replacement {
-  /** Below `dist/`, with `/`. */
+  /** Below `dist/`, with `/`; of a program that runs from the sources, its source. */
   readonly file: string;
   readonly from: string;
   readonly to: string;
@@ -33,5 +33,8 @@ export function mutate(source: string, { file, from, to }: Replacement): string 
 
 /** The replacements of this file, by its URL. */
 export function replacementsFor(url: string, all: readonly Replacement[]): Replacement[] {
-  return all.filter(({ file }) => url.endsWith(`/dist/${file}`));
+  return all.filter(
+    ({ file }) =>
+      url.endsWith(`/dist/${file}`) || url.endsWith(`/src/${file.replace(/\.js$/, '.ts')}`),
+  );
 }

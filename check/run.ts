@@ -19,6 +19,7 @@ import { prove, type ProofOptions } from './prove.ts';
 import { faultTotals, findings, summary } from './report.ts';
 import { runRound, type Outcome } from './round.ts';
 import { startServers, type Servers } from './servers.ts';
+import { SNAPSHOT_UNSYNCED, tracedLife } from './unsynced.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -111,7 +112,7 @@ async function main(argv: readonly string[]): Promise<number> {
     console.log(HELP);
     return 0;
   }
-  ensurePackages(['rabbitmq-server', 'etcd-server', 'etcd-client', 'faketime']);
+  ensurePackages(['rabbitmq-server', 'etcd-server', 'etcd-client', 'faketime', 'strace']);
   console.log('Building');
   execFileSync('npm', ['run', '--silent', 'build'], { cwd: ROOT, stdio: 'inherit' });
   const scratch = mkdtempSync(join(tmpdir(), 'portcullis-check-'));
@@ -146,6 +147,7 @@ async function main(argv: readonly string[]): Promise<number> {
     }
     if (!(await runSeeds(wanted, servers, endings, possible, scratch))) return 1;
     for (const mutant of wanted.mutants) if (!(await isCaught(mutant, wanted, proofs))) return 1;
+    if (wanted.mutants.length > 0 && !(await isOrderWatched(scratch))) return 1;
     return 0;
   } finally {
     await endings.close();
@@ -204,6 +206,23 @@ async function isCaught(mutant: Mutant, { out }: Wanted, options: ProofOptions):
   console.log(summary(outcome));
   verdict(outcome, join(out, mutant.name));
   return false;
+}
+
+/** A power cut cannot be had here: the order of the calls to the file system is judged in its place. */
+async function isOrderWatched(scratch: string): Promise<boolean> {
+  const { name, bug, replacement } = SNAPSHOT_UNSYNCED;
+  const good = await tracedLife(mkdtempSync(join(scratch, 'order-')), []);
+  const bad = await tracedLife(mkdtempSync(join(scratch, 'order-')), [replacement]);
+  if (good.violations.length > 0) {
+    console.log(`seeded bug ${name}: FAILED, the same without it is not good`);
+    for (const violation of good.violations) console.log(`  ${violation}`);
+    return false;
+  }
+  const caught = bad.violations.length > 0;
+  console.log(
+    `seeded bug ${name}: ${caught ? 'caught by the order of syncs' : 'NOT CAUGHT'} (${bug})`,
+  );
+  return caught;
 }
 
 function notPossible({ diskFull, clockStep }: Possible): string[] {

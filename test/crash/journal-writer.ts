@@ -54,6 +54,8 @@ await learn();
 if (life === 'long') {
   const keys = `{"keys":[${next}]}`;
   await insist(`keys ${keys}`, () => journal.saveKeySet('https://issuer.example', keys, next));
+  const gap = next;
+  await insist(`gap ${gap}`, () => journal.saveGaps(new Map([['topic', gap]])));
   await insist('snapshot', () => journal.snapshot());
   await learn();
 }

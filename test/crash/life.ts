@@ -21,7 +21,10 @@ export interface Life {
 /** Names of files that a journal may use, so that strace can be told which calls are meant: its own, and no others of the process. */
 const FILES = [
   '',
-  ...['secret', 'installation', 'committed'].flatMap((name) => [`/${name}`, `/${name}.tmp`]),
+  ...['secret', 'installation', 'committed', 'gaps'].flatMap((name) => [
+    `/${name}`,
+    `/${name}.tmp`,
+  ]),
   '/segment.tmp',
   ...Array.from({ length: 9 }, (_, i) => `/segment-000000000${i}`),
   '/snapshot',
@@ -45,6 +48,7 @@ export async function live(
   firstToken: number,
   length: 'short' | 'long',
   straceWords: readonly string[],
+  environment: NodeJS.ProcessEnv = {},
 ): Promise<Life> {
   const words = [
     '-f',
@@ -60,6 +64,7 @@ export async function live(
     stdio: ['ignore', 'pipe', 'ignore'],
     env: {
       ...process.env,
+      ...environment,
       NODE_TEST_CONTEXT: undefined,
       UV_USE_IO_URING: '0',
       UV_THREADPOOL_SIZE: '1',
@@ -113,6 +118,9 @@ export async function check(
   const [keys] = of('keys').slice(-1);
   const [set] = await journal.loadKeySets();
   if (keys !== undefined) assert.equal(set?.jwks, keys, `${where}: key set`);
+  const [gap] = of('gap').slice(-1);
+  if (gap !== undefined)
+    assert.deepEqual(await journal.loadGaps(), new Map([['topic', Number(gap)]]), where);
   for (const name of readdirSync(folder))
     assert.ok(
       !name.startsWith('segment.tmp') && !name.startsWith('snapshot.tmp'),

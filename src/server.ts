@@ -224,7 +224,7 @@ function keeping(
   };
 }
 
-/** Verifies tokens in this thread, for explanations: with the same keys and rules as the threads that serve. */
+/** Verifies tokens in this thread, for explanations: with the same keys, rules and key manager as the threads that serve. */
 function verifierOf(
   { config, log }: ServerOptions,
   http: HttpClient,
@@ -233,11 +233,13 @@ function verifierOf(
   revocations: Revocations,
 ): TokenVerifier & { close(): Promise<void> } {
   const { whenUnknown, whenStale, longestTokenLifeMs } = config.revocation;
+  const introspection = introspectionOptions(config);
   return createAuthenticator({
     issuers: issuers.map((issuer) => {
       const ring = keySets.ringOf(issuer.issuer);
       return ring === undefined ? issuer : { ...issuer, keys: { kind: 'ring', ring } };
     }),
+    ...(introspection === undefined ? {} : { introspection }),
     http,
     quiet: true,
     revocations: revocations.reader,

@@ -196,7 +196,7 @@ async function explain(operations: Operations, call: Call): Promise<Answer> {
   refuseUnknown(body, EXPLAIN_MEMBERS);
   const token = textMember(body, 'token');
   if (token === undefined)
-    throw new ApiRefusal('missing_value', 'give the JWT to explain: "token"', 'token');
+    throw new ApiRefusal('missing_value', 'give the token to explain: "token"', 'token');
   return { status: 200, body: verdictView(await operations.explain(token.trim())) };
 }
 

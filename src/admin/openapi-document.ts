@@ -112,7 +112,7 @@ export const OPENAPI = {
     '/revocations/explain': {
       post: {
         operationId: 'explain',
-        summary: 'Whether a JWT would pass here now, and if not why.',
+        summary: 'Whether a token would pass here now, and if not why.',
         requestBody: body('ExplainRequest'),
         responses: {
           '200': ok('The verdict.', 'Verdict'),

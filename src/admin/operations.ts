@@ -32,7 +32,7 @@ export interface Operations {
    * lift), `not_durable`, `taken_over` (nothing was lifted then).
    */
   lift(id: string, why: string, by: Operator): Promise<Lifted>;
-  /** Whether a JWT would pass here now. Never rejects because of what the token is; with `taken_over` where only the journal could say what denies it. */
+  /** Whether a token would pass here now. Never rejects because of what the token is; with `taken_over` where only the journal could say what denies it. */
   explain(token: string): Promise<Verdict>;
   status(): Status | Promise<Status>;
   readiness(): Readiness;
@@ -140,13 +140,15 @@ export interface RevocationRecord {
   readonly reason?: string;
 }
 
-/** Why a token would pass, or would not. The order is the order of the checks. */
+/** Why a token would pass, or would not. The order is that in which a JWT is checked. */
 export const VERDICT_REASONS = [
   'valid',
   'not_a_jwt',
   'wrong_issuer',
   'keys_unavailable',
   'bad_signature',
+  'key_manager_unavailable',
+  'not_active',
   'expired',
   'not_valid_yet',
   'wrong_audience',
@@ -171,7 +173,7 @@ export interface Verdict {
   readonly revocation?: RevocationRecord;
   /** `stale` and `revocations_unknown`: the source that is behind, where one is to blame. */
   readonly source?: string;
-  /** Since when it is so: the token's end, when the revocation was learnt, the last proof of freshness. */
+  /** `token_revoked` and `rule_revoked`: when that was learnt; `stale`: the last proof of freshness. Absent: not known. */
   readonly sinceMs?: number;
 }
 

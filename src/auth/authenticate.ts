@@ -1,6 +1,7 @@
 import type { Log } from '../log.ts';
 import { GatewayFault } from '../errors.ts';
 import { systemClock } from '../revocation/clock.ts';
+import type { TokenIdentity } from '../revocation/token-identity.ts';
 import { digestOf } from '../revocation/token-key.ts';
 import type { AuthenticatorOptions, Degraded, RevocationCheck } from './authenticator-options.ts';
 import { bearerToken, requireOpaqueSyntax, requireTokenSyntax } from './bearer.ts';
@@ -41,8 +42,17 @@ export interface RouteRules {
 
 /** Whether a token counts here at all, apart from whether it was revoked. */
 export interface TokenVerifier {
-  /** Verifies a JWT as a request would have it verified, without the cache. @throws GatewayFault 401 or 503 */
-  verifyJwt(token: string): Promise<VerifiedToken>;
+  /**
+   * What an opaque token may have been revoked by, as far as is known before anybody was asked about it. Undefined for a JWT, and where
+   * opaque tokens are not taken.
+   * @throws GatewayFault 401
+   */
+  identityBefore(token: string): TokenIdentity | undefined;
+  /**
+   * Verifies a token as a request would have it verified, without the cache: of an opaque one the key manager is asked.
+   * @throws GatewayFault 401 or 503
+   */
+  verify(token: string): Promise<VerifiedToken>;
 }
 
 /** Who presents a token. */
@@ -162,11 +172,19 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
     }
   }
 
-  async verifyJwt(token: string): Promise<VerifiedToken> {
+  identityBefore(token: string): TokenIdentity | undefined {
+    const spelled = bearerToken([`Bearer ${token}`], this.#maxTokenBytes);
+    return this.#decode(spelled) === undefined
+      ? this.#introspector?.identityBefore(spelled)
+      : undefined;
+  }
+
+  async verify(token: string): Promise<VerifiedToken> {
     const spelled = bearerToken([`Bearer ${token}`], this.#maxTokenBytes);
     const jws = this.#decode(spelled);
-    if (jws === undefined) throw invalidToken('opaque');
-    return this.#verifier.verify(jws);
+    return jws === undefined
+      ? this.#requireIntrospector().introspect(spelled, digestOf(spelled))
+      : this.#verifier.verify(jws);
   }
 
   async close(): Promise<void> {
@@ -235,9 +253,7 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
   }
 
   #introspect({ token, digest, route, requestId }: Presented): Promise<VerifiedToken> {
-    const introspector = this.#introspector;
-    if (introspector === undefined)
-      throw invalidToken('opaque, and no introspection is configured');
+    const introspector = this.#requireIntrospector();
     // Before asking: a token that is known to be revoked is refused even while the key manager is down.
     const status = this.#revocations.check(introspector.identityBefore(token));
     if (status === 'revoked') {
@@ -246,6 +262,12 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
     }
     if (status === 'unknown' && this.#policyFor(route) === 'deny') throw revocationUnknown();
     return introspector.introspect(token, digest);
+  }
+
+  #requireIntrospector(): Introspector {
+    if (this.#introspector === undefined)
+      throw invalidToken('opaque, and no introspection is configured');
+    return this.#introspector;
   }
 
   /** The decisions that are taken anew for every request: revoked or not, and whether the scopes are enough. */

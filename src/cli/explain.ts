@@ -10,15 +10,15 @@ import { parse, splitOverrides, usage } from './words.ts';
 const REFUSED = 3;
 
 /**
- * `micro-gw explain <jwt|->`.
+ * `micro-gw explain <token|->`.
  * @returns 0 when the token would pass, 3 when it would be refused
  */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
   const { words, overrides } = splitOverrides(argv);
   const { values, positionals } = parse(words, CLIENT_OPTIONS);
   const [word, ...more] = positionals;
-  if (word === undefined) throw usage('Give a JWT, or - to read it from standard input');
-  if (more.length > 0) throw usage('Give one JWT');
+  if (word === undefined) throw usage('Give a token, or - to read it from standard input');
+  if (more.length > 0) throw usage('Give one token');
   const token = await readToken(word, io);
   const verdict = await callOperator<VerdictView>(
     { method: 'POST', path: '/revocations/explain', body: { token }, has: 'verdict' },

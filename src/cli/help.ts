@@ -21,7 +21,7 @@ Commands:
   token-service      run the embedded token service
   revoke             revoke a token, or all tokens of a subject, session, client or issuer
   revocations        list what is revoked, or lift a rule
-  explain <jwt>      say whether a token would pass, and if not why
+  explain <token>    say whether a token would pass, and if not why
   status             say how the gateway and its sources are
   version            print the version
   help <command>     say more about a command
@@ -109,10 +109,10 @@ ${WHERE}`,
   ],
   [
     'explain',
-    `Usage: micro-gw explain <jwt|-> [options]
+    `Usage: micro-gw explain <token|-> [options]
 
-Says whether a JWT would pass the gateway now, and if not why: which rule, from which source, since when. With - it is read from
-standard input, where no other user of the machine can see it.
+Says whether a token would pass the gateway now, and if not why: which rule, from which source, since when. With - it is read from
+standard input, where no other user of the machine can see it. Of an opaque token the gateway asks the key manager, as for a request.
 
 Options:
 ${WHERE}

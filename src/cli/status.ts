@@ -42,7 +42,7 @@ function say(status: StatusView, io: Io): void {
     `Revocations: ${known}; allowed: ${seconds(policy.maxStalenessMs)}, then ${visible(policy.whenStale)}\n`,
   );
   io.out(
-    `List: ${list.tokens} tokens and ${list.rules} rules of at most ${list.maxEntries}, ${(list.residentBytes / 2 ** 20).toFixed(1)} MiB\n`,
+    `List: ${list.tokens} tokens and ${list.rules} rules of at most ${list.maxEntries}, ${memory(list.residentBytes)}\n`,
   );
   io.out(`Threads: ${threads.live} of ${threads.wanted}, ${threads.replaced} replaced\n`);
   io.out(
@@ -68,6 +68,12 @@ function sources({ sources }: StatusView): string {
       ].join(', '),
     ]),
   );
+}
+
+function memory(bytes: number): string {
+  return bytes < 2 ** 20
+    ? `${Math.ceil(bytes / 2 ** 10)} KiB`
+    : `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
 function seconds(ms: number): string {

@@ -3,6 +3,7 @@ import type { TokenVerifier } from '../auth/authenticate.ts';
 import type { VerifiedToken } from '../auth/verified-token.ts';
 import { GatewayFault } from '../errors.ts';
 import type { Knowledge } from '../revocation/reader.ts';
+import type { TokenIdentity } from '../revocation/token-identity.ts';
 
 /** What denies a token: an entry of its own or a rule, with what the journal has of it. */
 export interface Denier {
@@ -15,7 +16,7 @@ export interface Denier {
 export interface ExplainParts {
   readonly verifier: TokenVerifier;
   /** What denies this token now. Undefined: nothing. */
-  readonly denier: (token: VerifiedToken) => Promise<Denier | undefined>;
+  readonly denier: (identity: TokenIdentity) => Promise<Denier | undefined>;
   readonly knowledge: () => Knowledge;
   /** What a call gets while revocations are unknown or stale, where its route says nothing else. */
   readonly policy: () => 'deny' | 'introspect' | 'allow';
@@ -25,7 +26,7 @@ export interface ExplainParts {
 
 /** The token check's own words for its log, and what they mean for whoever asks. All others are about claims. */
 export const REASONS: ReadonlyMap<string, VerdictReason> = new Map([
-  ['opaque', 'not_a_jwt'],
+  ['opaque, and no introspection is configured', 'not_a_jwt'],
   ['a JOSE object that is no signed JWT', 'not_a_jwt'],
   ['characters that no token has', 'not_a_jwt'],
   ['malformed credential header', 'not_a_jwt'],
@@ -45,6 +46,7 @@ export const REASONS: ReadonlyMap<string, VerdictReason> = new Map([
   ['the key does not serve the algorithm', 'bad_signature'],
   ["the issuer's certificate is not valid yet", 'bad_signature'],
   ["the issuer's certificate has expired", 'bad_signature'],
+  ['the token is not active', 'not_active'],
   ['the token has expired', 'expired'],
   ['nbf is in the future', 'not_valid_yet'],
   ['iat is in the future', 'not_valid_yet'],
@@ -59,55 +61,83 @@ const LET_THROUGH = {
   allow: '; it is let through all the same, as configured',
 } as const;
 
-/** Says whether a JWT would pass here now, and if not why. Never rejects because of what the token is. */
+/** Says whether a token would pass here now, and if not why. Never rejects because of what the token is. */
 export async function explain(token: string, parts: ExplainParts): Promise<Verdict> {
   let verified: VerifiedToken;
   try {
-    verified = await parts.verifier.verifyJwt(token);
+    const before = parts.verifier.identityBefore(token);
+    const verdict = before === undefined ? undefined : await beforeAsking(before, parts);
+    if (verdict !== undefined) return verdict;
+    verified = await parts.verifier.verify(token);
   } catch (error) {
     if (!(error instanceof GatewayFault)) throw error;
     return refusedBy(error);
   }
-  const denier = await parts.denier(verified);
-  if (denier !== undefined) {
-    const { kind, record } = denier;
-    const source = record?.source ?? 'a source that is not on record';
-    return {
-      wouldPass: false,
-      reason: kind === 'token' ? 'token_revoked' : 'rule_revoked',
-      status: 401,
-      detail:
-        kind === 'token'
-          ? `the token is revoked, as ${source} said`
-          : `a rule of kind ${record?.kind ?? 'unknown'}, made by ${source}, denies tokens issued up to ${timeOf(record?.issuedBeforeMs)}`,
-      ...(record === undefined ? {} : { revocation: record, sinceMs: record.learntAtMs }),
-    };
-  }
-  const knowledge = parts.knowledge();
-  if (knowledge === 'fresh')
-    return {
-      wouldPass: true,
-      reason: 'valid',
-      detail: `the token counts until ${timeOf(verified.caller.expiresAtMs)}`,
-    };
+  const denier = await parts.denier(verified.caller.identity);
+  if (denier !== undefined) return deniedBy(denier);
+  if (parts.knowledge() !== 'fresh') return doubted('the token is good, but ', parts);
+  return { wouldPass: true, reason: 'valid', detail: endOf(verified) };
+}
+
+/** What an opaque token gets before the key manager is asked about it, if anything: in the order in which a request gets it. */
+async function beforeAsking(
+  identity: TokenIdentity,
+  parts: ExplainParts,
+): Promise<Verdict | undefined> {
+  const denier = await parts.denier(identity);
+  if (denier !== undefined) return deniedBy(denier);
+  const isDenied = parts.knowledge() !== 'fresh' && parts.policy() === 'deny';
+  return isDenied ? doubted('', parts) : undefined;
+}
+
+function deniedBy({ kind, record }: Denier): Verdict {
+  const source = record?.source ?? 'a source that is not on record';
+  return {
+    wouldPass: false,
+    reason: kind === 'token' ? 'token_revoked' : 'rule_revoked',
+    status: 401,
+    detail:
+      kind === 'token'
+        ? `the token is revoked, as ${source} said`
+        : `a rule of kind ${record?.kind ?? 'unknown'}, made by ${source}, denies tokens issued up to ${timeOf(record?.issuedBeforeMs)}`,
+    ...(record === undefined ? {} : { revocation: record, sinceMs: record.learntAtMs }),
+  };
+}
+
+/** What a token gets while revocations are not known, or not all of them. */
+function doubted(good: string, parts: ExplainParts): Verdict {
   const policy = parts.policy();
-  const doubt =
-    knowledge === 'never'
-      ? 'the token is good, but nothing is known of revocations yet'
-      : 'the token is good, but revocations may have been missed';
+  const isUnknown = parts.knowledge() === 'never';
+  const doubt = isUnknown
+    ? 'nothing is known of revocations yet'
+    : 'revocations may have been missed';
   return {
     wouldPass: policy !== 'deny',
-    reason: knowledge === 'never' ? 'revocations_unknown' : 'stale',
+    reason: isUnknown ? 'revocations_unknown' : 'stale',
     ...(policy === 'deny' ? { status: 503 } : {}),
-    detail: `${doubt}${LET_THROUGH[policy]}`,
+    detail: `${good}${doubt}${LET_THROUGH[policy]}`,
     ...parts.behind(),
   };
 }
 
 function refusedBy({ fault, detail }: GatewayFault): Verdict {
-  const reason = REASONS.get(detail) ?? 'refused_claims';
-  const status = fault === 'serviceUnavailable' || fault === 'revocationStatusUnknown' ? 503 : 401;
-  return { wouldPass: false, reason, status, detail };
+  const isUnknowable = fault === 'serviceUnavailable' || fault === 'revocationStatusUnknown';
+  const other = isUnknowable ? 'key_manager_unavailable' : 'refused_claims';
+  const reason = REASONS.get(detail) ?? other;
+  return { wouldPass: false, reason, status: isUnknowable ? 503 : 401, detail };
+}
+
+/** How long a good token goes on counting. */
+function endOf({ caller, countsUntilMs }: VerifiedToken): string {
+  // Of its end the key manager need not say anything, and it is asked again before.
+  if (caller.tokenType === 'opaque') return 'the key manager says that the token is active';
+  const until = `the token counts until ${timeOf(countsUntilMs)}`;
+  const end = timeOf(caller.expiresAtMs);
+  if (countsUntilMs > caller.expiresAtMs)
+    return `${until}: its end, ${end}, and the difference of clocks that is allowed`;
+  if (countsUntilMs < caller.expiresAtMs)
+    return `${until}, the end of the issuer's certificate, before its own, ${end}`;
+  return until;
 }
 
 function timeOf(ms: number | undefined): string {

@@ -16,7 +16,6 @@ import type { MetricValues } from '../admin/metric-catalogue.ts';
 import { ruleRefusal } from '../admin/rule-refusal.ts';
 import { fingerprintOfId, idOfLift, idOfRule, idOfToken } from '../admin/rule-id.ts';
 import type { TokenVerifier } from '../auth/authenticate.ts';
-import type { VerifiedToken } from '../auth/verified-token.ts';
 import { ApiRefusal } from '../errors.ts';
 import { systemClock } from '../revocation/clock.ts';
 import { FINGERPRINT_WORDS } from '../revocation/fingerprint.ts';
@@ -156,7 +155,7 @@ export class GatewayOperations implements Operations {
     const { verifier, revocations, policy } = this.#parts;
     return explain(token, {
       verifier,
-      denier: (verified) => this.#denierOf(verified),
+      denier: (identity) => this.#denierOf(identity),
       knowledge: () => revocations.reader.knowledge(),
       policy: () => {
         if (revocations.reader.knowledge() !== 'never') return policy.whenStale;
@@ -299,9 +298,8 @@ export class GatewayOperations implements Operations {
    * What denies a token, as a request would be told now, with what the journal has of it: the entry under one of its names, or the matching
    * rule with the latest cut-off.
    */
-  async #denierOf({ caller }: VerifiedToken): Promise<Denier | undefined> {
+  async #denierOf(identity: TokenIdentity): Promise<Denier | undefined> {
     const { revocations } = this.#parts;
-    const { identity } = caller;
     const kind = revocations.reader.revokedBy(identity);
     if (kind === undefined) return undefined;
     const record =

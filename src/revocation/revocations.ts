@@ -76,6 +76,8 @@ export class Revocations {
   #ticks = 0;
   #savingGaps: Promise<void> | undefined;
   #shrinking = false;
+  /** Why the last try to shrink the list failed, which was said. */
+  #shrinkTrouble: string | undefined;
 
   constructor(options: RevocationsOptions) {
     const { clockSkewMs, secret, maxEntries, journal, sources } = options;
@@ -301,9 +303,13 @@ export class Revocations {
         this.reader.replace(tables);
         await this.#options.replaceTables?.(tables);
       });
+      this.#shrinkTrouble = undefined;
     } catch (error) {
       const why = error instanceof Error ? error.message : 'unknown failure';
-      this.#options.log.warn(LOG_KEY, `The list could not be rewritten into less memory: ${why}`);
+      // It is tried again every second: what is wrong is said when it begins.
+      if (why !== this.#shrinkTrouble)
+        this.#options.log.warn(LOG_KEY, `The list could not be rewritten into less memory: ${why}`);
+      this.#shrinkTrouble = why;
     } finally {
       this.#shrinking = false;
     }

@@ -26,6 +26,8 @@ test('explain says why each token would pass or not, and never shows one', async
     issuers: [issuer],
     config: `[tokenRevocationConfig]
         maxStaleness = "2s"
+      [keymanager.security.basic]
+        enabled = false
       ${hub.config()}`,
   });
   await gateway.untilReady();
@@ -43,6 +45,16 @@ test('explain says why each token would pass or not, and never shows one', async
   const forged = testIssuer('RS256', issuer.issuer);
   assert.deepEqual((await explain(forged.token()))['reason'], 'bad_signature');
   assert.deepEqual((await explain('no token at all'))['reason'], 'not_a_jwt');
+  const opaque = await explain('an-opaque-token');
+  assert.deepEqual([opaque['reason'], opaque['status']], ['not_a_jwt', 401]);
+  assert.match(String(opaque['detail']), /opaque/);
+  // It has ended, and still counts: clocks may differ.
+  const end = now() - 1;
+  const late = await explain(issuer.token({ exp: end }));
+  assert.equal(late['verdict'], 'pass');
+  const [until, own] = String(late['detail']).match(/\d{4}-\d\d-[^ ,]*Z/g) ?? [];
+  assert.equal(Date.parse(own ?? ''), end * 1_000);
+  assert.ok(Date.parse(until ?? '') > Date.now());
 
   const revoked = await explain(listed);
   assert.equal(revoked['reason'], 'token_revoked');

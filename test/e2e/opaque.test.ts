@@ -113,6 +113,34 @@ test("the same by the token service's own event stream, without any broker", asy
   assert.equal(backend.calls, calls);
 });
 
+test('explain says of an opaque token what a request with it gets, from the list first and then from the key manager', async (t) => {
+  const home = await temporaryFolder(t);
+  const service = await startTokenService(t, { home });
+  const gateway = await introspecting(t, home, service, eventStream(service));
+  const explain = async (token: string) => {
+    const { status, json } = await gateway.operator('POST', '/revocations/explain', { token });
+    assert.equal(status, 200, JSON.stringify(json));
+    assert.ok(!JSON.stringify(json).includes(token));
+    return [json['reason'], json['status'], json['detail']];
+  };
+  const [revoked, bystander] = [await service.token(OPAQUE_SHOP), await service.token(OPAQUE_SHOP)];
+  const active = ['valid', undefined, 'the key manager says that the token is active'];
+  assert.deepEqual(await explain(bystander), active);
+  assert.equal((await gateway.microGw('explain', bystander)).code, 0);
+  assert.equal((await gateway.call(bystander)).status, 200);
+  assert.deepEqual((await explain('nobody-knows-this-one')).slice(0, 2), ['not_active', 401]);
+
+  await service.revoke(revoked, OPAQUE_SHOP);
+  await gateway.untilStatus(revoked, 401);
+  const denied = ['token_revoked', 401, 'the token is revoked, as persistent said'];
+  assert.deepEqual(await explain(revoked), denied);
+
+  // With nobody left to ask, the list still knows what it knows.
+  await service.program.stop();
+  assert.deepEqual(await explain(revoked), denied);
+  assert.deepEqual((await explain(bystander)).slice(0, 2), ['key_manager_unavailable', 503]);
+});
+
 test('the token endpoints are proxied, and a /revoke that passes by is no evidence', async (t) => {
   const home = await temporaryFolder(t);
   const service = await startTokenService(t, { home });

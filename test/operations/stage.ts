@@ -19,7 +19,10 @@ export async function operating(t: TestContext) {
     revocations,
     journal,
     publishing: new Publishing([]),
-    verifier: { verifyJwt: (token) => Promise.resolve(verified(token)) },
+    verifier: {
+      identityBefore: () => undefined,
+      verify: (token) => Promise.resolve(verified(token)),
+    },
     threads: new Proxy({} as ThreadsView, { get: () => assert.fail('no thread is asked here') }),
     reloads: { counts: { done: 0, failed: 0 } },
     startedAtMs: 0,

@@ -75,7 +75,7 @@ export interface ClientListener {
 export interface EngineListener {
   /** @throws ListenError */
   listen(how: Listening): Promise<Bound>;
-  /** Tells HTTP/2 clients to open no more streams here; those that they have opened meanwhile are served (RFC 9113 section 6.8). */
+  /** Tells HTTP/2 clients to open no more streams here (GOAWAY, RFC 9113 section 6.8). */
   announceClose(): void;
   /** Accepts no more; resolves when the last connection is gone. */
   stopAccepting(): Promise<void>;

@@ -8,7 +8,7 @@ import type { Timeouts } from './options.ts';
 export interface Http2Front {
   /** @param arrival with the socket below `stream`, where a reset has to go; it is to be told who knows what is under way */
   accept(stream: TLSSocket, arrival: Arrival): void;
-  /** GOAWAY; streams that were opened before the client hears of it are served (RFC 9113 section 6.8). */
+  /** GOAWAY (RFC 9113 section 6.8). */
   announceClose(): void;
   /** Ends sessions that have no stream; the others end with their last. */
   closeIdle(): void;

@@ -93,7 +93,7 @@ export function requestHead(
  * @param minor of the client: HTTP/1.0 gets no chunks, and `Connection: close`
  * @param length bytes that the body has, also of a HEAD or 304 that has none; CHUNKED when not known; undefined: nothing is said of it.
  *   1xx and 204 say nothing whatever is given
- * @param dateLine whole lines, each with CRLF
+ * @param dateLine the whole line, with CRLF: used where the fields have no `Date` (RFC 9110 section 6.6.1)
  * @throws RangeError a status below 100 or above 599
  * @throws TypeError framing among the fields
  */
@@ -107,7 +107,7 @@ export function responseHead(
 ): string {
   const statusLine = status < 100 ? undefined : STATUS_LINES[status];
   if (statusLine === undefined) throw new RangeError('status that is no number from 100 to 599');
-  const head = `${statusLine}${fieldLines(fields)}${dateLine}`;
+  const head = `${statusLine}${fieldLines(fields)}${hasDate(fields) ? '' : dateLine}`;
   if (status < 200) return `${head}${status === 101 ? 'Connection: Upgrade\r\n' : ''}\r\n`;
   const said = status === 204 || (length === CHUNKED && (minor === 0 || status === 304));
   const framed = said ? '' : framingLine(length);
@@ -132,6 +132,14 @@ function fieldLines(fields: readonly string[]): string {
     lines += `${name}: ${fields[index + 1] ?? ''}\r\n`;
   }
   return lines;
+}
+
+function hasDate(fields: readonly string[]): boolean {
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = fields[index] ?? '';
+    if (name.length === 4 && name.toLowerCase() === 'date') return true;
+  }
+  return false;
 }
 
 /** A second framing must not get out even by a mistake elsewhere. */

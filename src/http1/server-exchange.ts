@@ -110,7 +110,7 @@ export class ServerExchange<Socket = unknown> {
 
   /**
    * The head of the answer. It is kept until something makes it leave: {@link flush}, {@link end}, or more of it.
-   * @param fields name and value, alternating; without framing, `Date` and `Connection`
+   * @param fields name and value, alternating; without framing and `Connection`. `Date` is added where there is none
    * @param length bytes that the body has, also of the answer to HEAD or a 304; -1: not known
    * @param close the connection ends with this answer
    * @param clean the fields come from a parser as they are; others are checked

@@ -11,6 +11,8 @@ import { createGateway } from '../../src/gateway/gateway.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
+import { ACK, frame, type Frame, GOAWAY, Http2Peer, PING } from './http2-frames.ts';
+import { get } from './rfc9113-case.ts';
 import {
   authenticator,
   ENGINE,
@@ -279,6 +281,36 @@ test('a stream that was opened before the GOAWAY came is served', async (t) => {
   await Promise.all([served(crossing), served(late.request({ ':path': '/a' })), goaway]);
   await Promise.all(ends);
   await closing;
+});
+
+test('of a stream that crossed the GOAWAY on its way the client hears a round trip later that it is not served', async (t) => {
+  const held: (() => void)[] = [];
+  const upstream = await startHttpServer((_, response) => held.push(() => response.end('done')));
+  t.after(() => upstream.close());
+  const { cert, key } = await localCertificate();
+  const { gateway, port } = await stage(t, {
+    listeners: [{ kind: 'https', host: '127.0.0.1', port: 0, tls: { cert, key } }],
+    apis: [openApi(upstream.url)],
+  });
+  const peer = (await Http2Peer.connect(t, port, cert)).greet();
+  peer.send(get('/a', 1));
+  await until(() => held.length === 1, 'the request is at the upstream');
+  const lastStreams = (): number[] =>
+    peer.frames.flatMap(({ type, payload }) => (type === GOAWAY ? [payload.readUInt32BE(0)] : []));
+  const ping = (): Frame | undefined =>
+    peer.frames.find(({ type, flags }) => type === PING && flags === 0);
+  const closing = gateway.close(10_000);
+  assert.ok(await peer.until(() => lastStreams().length === 1));
+  peer.send(get('/a', 3));
+  assert.ok(await peer.until(() => ping() !== undefined), 'it wants to know what was heard');
+  peer.send(frame(PING, ACK, 0, ping()?.payload));
+  assert.ok(await peer.until(() => lastStreams().length === 2));
+  assert.deepEqual(lastStreams(), [2 ** 31 - 1, 1]);
+  assert.equal(peer.answer(1).ended, false);
+  held[0]?.();
+  assert.ok(await peer.until(() => peer.answer(1).ended));
+  await closing;
+  assert.equal(held.length, 1);
 });
 
 test('keepAlive false closes after each answer', async (t) => {

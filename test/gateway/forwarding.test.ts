@@ -225,6 +225,29 @@ test('hop-by-hop fields of the answer stay here, Set-Cookie stays many', async (
   assert.ok(answer.endsWith('\r\n\r\nok'));
 });
 
+test('an answer has one Date: that of the upstream, or of the gateway where the upstream says none', async (t) => {
+  const upstream = await rawUpstream(t, (socket) => {
+    socket.on('data', (bytes: Buffer) => {
+      const [, date] = /^GET \/a\?(\w*)/.exec(bytes.toString('latin1')) ?? [];
+      const line = date === '' ? '' : `${date}: Tue, 15 Nov 1994 08:12:31 GMT\r\n`;
+      socket.write(`HTTP/1.1 200 OK\r\n${line}Content-Length: 2\r\n\r\nok`);
+    });
+  });
+  const { port } = await stage(t, { apis: [openApi(upstream.url)] });
+  const dates = async (query: string): Promise<string[]> => {
+    const answer = await sendAll(t, port, `GET /a?${query} HTTP/1.1\r\n${CLOSE}\r\n`);
+    assert.equal(statusOf(answer), 200);
+    return answer.match(/^date: .*$/gim) ?? [];
+  };
+  for (const name of ['Date', 'dAtE']) {
+    const [date, ...more] = await dates(name);
+    assert.deepEqual([date?.slice(6), more], ['Tue, 15 Nov 1994 08:12:31 GMT', []]);
+  }
+  const [own, ...more] = await dates('');
+  assert.ok(own !== undefined && Date.parse(own.slice(6)) > Date.parse('2020-01-01'));
+  assert.deepEqual(more, []);
+});
+
 test('bodies of known and unknown length arrive whole, trailers do not', async (t) => {
   const upstream = await echo(t);
   const { port } = await stage(t, { apis: [openApi(upstream.url)] });

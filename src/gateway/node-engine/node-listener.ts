@@ -1,6 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import {
-  constants,
   createSecureServer,
   type Http2SecureServer,
   type ServerHttp2Session,
@@ -28,6 +27,7 @@ import {
   type ListenerTls,
   type Timeouts,
 } from '../options.ts';
+import { sendGoaway } from './goaway.ts';
 import { sessionBounds } from './stream-front.ts';
 import { Http1Client } from './http1-client.ts';
 import { Http2Client, serveHttp2 } from './http2-client.ts';
@@ -39,9 +39,6 @@ import { Switchable } from './switchable.ts';
 
 /** Milliseconds between two looks for connections that are past their deadline. */
 const CHECK_MS = 1_000;
-
-/** As the last stream of a GOAWAY: those that are opened before the client hears of it are served. */
-const ANY_STREAM = 2 ** 31 - 1;
 
 /** Of HTTP/1. node:http lets others through. */
 const VERSIONS: ReadonlySet<string> = new Set(['1.0', '1.1']);
@@ -87,11 +84,9 @@ export class NodeListener implements EngineListener {
     return bind(this.#server, this.#options, how, this.#plane.log);
   }
 
-  /** Tells HTTP/2 clients to open no more streams here; those that they have opened meanwhile are served (RFC 9113 section 6.8). */
+  /** Tells HTTP/2 clients to open no more streams here. */
   announceClose(): void {
-    for (const session of this.#sessions) {
-      session.goaway(constants.NGHTTP2_NO_ERROR, ANY_STREAM);
-    }
+    sendGoaway(this.#sessions);
   }
 
   /** Accepts no more; resolves when the last connection is gone. */

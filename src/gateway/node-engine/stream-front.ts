@@ -1,5 +1,4 @@
 import {
-  constants,
   createSecureServer,
   type Http2SecureServer,
   type ServerHttp2Session,
@@ -14,10 +13,8 @@ import { Exchange, type Site } from '../exchange.ts';
 import type { Http2Front } from '../http2-front.ts';
 import { Http2Guard } from '../http2-guard.ts';
 import type { Limits, ListenerOptions, Timeouts } from '../options.ts';
+import { sendGoaway } from './goaway.ts';
 import { Http2Client, serveHttp2 } from './http2-client.ts';
-
-/** As the last stream of a GOAWAY: those that are opened before the client hears of it are served. */
-const ANY_STREAM = 2 ** 31 - 1;
 
 /** Bounds of node:http2's sessions. */
 export function sessionBounds(limits: Limits) {
@@ -64,9 +61,7 @@ export class StreamFront implements Http2Front {
   }
 
   announceClose(): void {
-    for (const session of this.#sessions) {
-      session.goaway(constants.NGHTTP2_NO_ERROR, ANY_STREAM);
-    }
+    sendGoaway(this.#sessions);
   }
 
   closeIdle(): void {

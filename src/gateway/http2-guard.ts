@@ -42,7 +42,7 @@ const SAY_MS = 60_000;
 export class Http2Guard {
   readonly #log: Log;
   readonly #seldom = new Seldom(SAY_MS);
-  readonly #sessions = new Set<GuardedSession>();
+  readonly #sessions = new Map<ServerHttp2Session, GuardedSession>();
   readonly #clock = { nowMs: performance.now() };
 
   constructor(log: Log) {
@@ -57,14 +57,19 @@ export class Http2Guard {
   watch(session: ServerHttp2Session, timeouts: Timeouts, below: Socket, stallMs: number): void {
     const client = { session, below, stallMs };
     const guarded = new GuardedSession(client, timeouts, this.#clock, (why) => this.#tell(why));
-    this.#sessions.add(guarded);
-    session.once('close', () => this.#sessions.delete(guarded));
+    this.#sessions.set(session, guarded);
+    session.once('close', () => this.#sessions.delete(session));
+  }
+
+  /** Whether streams that it opens are not to be served any more. */
+  isEnding(session: ServerHttp2Session): boolean {
+    return this.#sessions.get(session)?.ending === true;
   }
 
   /** @param nowMs milliseconds of a clock that is never set back */
   sweep(nowMs: number): void {
     this.#clock.nowMs = nowMs;
-    for (const session of this.#sessions) session.sweep(nowMs);
+    for (const session of this.#sessions.values()) session.sweep(nowMs);
   }
 
   #tell(why: string): void {
@@ -83,6 +88,8 @@ interface Client {
 }
 
 class GuardedSession {
+  /** It went too far, and ends with this turn of the event loop. */
+  ending = false;
   readonly #session: ServerHttp2Session;
   readonly #below: Socket;
   readonly #stallMs: number;
@@ -185,7 +192,9 @@ class GuardedSession {
   /** Where the connection is stuck below HTTP/2, not even the RST_STREAM leaves that would end a stream. */
   #lookForStall(nowMs: number): void {
     const written = this.#session.socket.bytesWritten;
-    if (written !== this.#moved || this.#session.state.outboundQueueSize === 0) {
+    const moves = written !== this.#moved;
+    if (!moves && this.#open > 0) probe(this.#below);
+    if (moves || this.#session.state.outboundQueueSize === 0) {
       this.#moved = written;
       this.#movedMs = nowMs;
     } else if (nowMs - this.#movedMs >= this.#stallMs) {
@@ -206,10 +215,24 @@ class GuardedSession {
 
   #end(why: string): void {
     const session = this.#session;
-    if (session.destroyed) return;
+    if (session.destroyed || this.ending) return;
+    this.ending = true;
     this.#tell(`${why} (from ${session.socket.remoteAddress})`);
-    session.destroy(new Error(why), constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    // Not at once: this may be told in the middle of what nghttp2 reads, and a frame behind it, for a stream that nobody was told of any more, would end
+    // the process (nodejs/node#64850).
+    setImmediate(() => session.destroy(new Error(why), constants.NGHTTP2_ENHANCE_YOUR_CALM));
   }
+}
+
+/**
+ * Asks a connection on which nothing moves whether it is still there. A client that is gone while much waits for it is told by the error of a write, and
+ * of those node:tls loses some: node:http2 then waits for that write for ever, and reads nothing meanwhile. A write of nothing has the error once more,
+ * and no effect where the connection stands. Only where no write is queued: libuv forgets what waits behind one that fails.
+ */
+function probe(below: Socket): void {
+  // No public property tells it: where this one is gone, such a client is noticed as one is that takes nothing.
+  const { _handle: handle } = below as { _handle?: { readonly writeQueueSize?: number } | null };
+  if (handle?.writeQueueSize === 0 && below.writableLength === 0) below.write('');
 }
 
 /** Counts against an {@link Allowance}. */

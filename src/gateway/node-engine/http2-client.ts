@@ -1,10 +1,16 @@
-import { constants, type OutgoingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import {
+  constants,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { Socket } from 'node:net';
 import { GatewayFault } from '../../errors.ts';
 import { GIVEN_AWAY_BYTES } from '../../http1/wire.ts';
 import type { ClientListener, ClientSide } from '../client-side.ts';
 import type { Exchange } from '../exchange.ts';
 import { handle } from '../handle.ts';
+import type { Http2Guard } from '../http2-guard.ts';
 import { reject } from '../reject.ts';
 import { AnswerFlow } from './answer-flow.ts';
 import { StreamBody } from './stream-body.ts';
@@ -183,6 +189,22 @@ export class Http2Client implements ClientSide {
     const stream = this.#stream;
     if (this.body !== undefined && !stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
   }
+}
+
+/**
+ * The session of a stream that was just opened, if it can be served. One that cannot is closed; its error, of which nobody else would hear, ends
+ * nothing else.
+ */
+export function sessionToServe(
+  stream: ServerHttp2Stream,
+  guard: Http2Guard,
+): ServerHttp2Session | undefined {
+  stream.on('error', ignore);
+  const session = stream.session as ServerHttp2Session | undefined;
+  if (session === undefined || stream.destroyed) return undefined; // it ended under its first request
+  if (!guard.isEnding(session)) return session;
+  stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  return undefined;
 }
 
 /** The way of a request, but for what is no request here. */

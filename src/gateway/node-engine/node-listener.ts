@@ -30,7 +30,7 @@ import {
 import { sendGoaway } from './goaway.ts';
 import { sessionBounds } from './stream-front.ts';
 import { Http1Client } from './http1-client.ts';
-import { Http2Client, serveHttp2 } from './http2-client.ts';
+import { Http2Client, serveHttp2, sessionToServe } from './http2-client.ts';
 import { NodeConnection } from './node-connection.ts';
 import { parseFault, refuseConnection } from './refuse-connection.ts';
 import { reject } from '../reject.ts';
@@ -173,8 +173,8 @@ export class NodeListener implements EngineListener {
     // A listener of 'request' makes node:http2 answer streams by an imitation of HTTP/1.1, which has no place for an answer without a body.
     server.removeAllListeners('stream');
     server.on('stream', (stream: ServerHttp2Stream, _: unknown, flags: number, raw: string[]) => {
-      const { session } = stream;
-      if (session === undefined) return; // it ended under its first request
+      const session = sessionToServe(stream, this.#guard);
+      if (session === undefined) return;
       const connection = this.#connection(session, session.socket);
       const client = new Http2Client(stream, raw, flags, this.#plane.idleBodyTimeoutMs);
       serveHttp2(new Exchange(this.#plane, this.#site, connection, client), client);

@@ -14,7 +14,7 @@ import type { Http2Front } from '../http2-front.ts';
 import { Http2Guard } from '../http2-guard.ts';
 import type { Limits, ListenerOptions, Timeouts } from '../options.ts';
 import { sendGoaway } from './goaway.ts';
-import { Http2Client, serveHttp2 } from './http2-client.ts';
+import { Http2Client, serveHttp2, sessionToServe } from './http2-client.ts';
 
 /** Bounds of node:http2's sessions. */
 export function sessionBounds(limits: Limits) {
@@ -109,15 +109,12 @@ export class StreamFront implements Http2Front {
         this.#guard.watch(session, this.#timeouts, arrival.socket, idleBodyTimeoutMs);
       })
       .on('stream', (stream: ServerHttp2Stream, _: unknown, flags: number, raw: string[]) => {
-        this.#enter(stream, new Http2Client(stream, raw, flags, this.#plane.idleBodyTimeoutMs));
+        const session = sessionToServe(stream, this.#guard);
+        if (session === undefined) return;
+        const client = new Http2Client(stream, raw, flags, this.#plane.idleBodyTimeoutMs);
+        const connection = this.#connection(session);
+        serveHttp2(new Exchange(this.#plane, this.#site, connection, client), client);
       });
-  }
-
-  #enter(stream: ServerHttp2Stream, client: Http2Client): void {
-    const { session } = stream;
-    if (session === undefined) return; // it ended under its first request
-    const connection = this.#connection(session as ServerHttp2Session);
-    serveHttp2(new Exchange(this.#plane, this.#site, connection, client), client);
   }
 
   #connection(session: ServerHttp2Session): Connection {

@@ -48,8 +48,8 @@ export const TRAFFIC_SCHEMA = {
       trustStorePath: {
         kind: 'path',
         example: '"${mgw-runtime.home}/conf/truststore.p12"',
-        absent: 'the trust store under `MGW_HOME`, which holds the local CA',
-        doc: 'Certificates that are trusted: issuers by alias, and every TLS server that the gateway calls. PKCS12, JKS or PEM.',
+        absent: 'the local CA under `MGW_HOME`, and the public ones that come with Node',
+        doc: 'Certificates that are trusted, and no others: issuers by alias, and every TLS server that the gateway calls. PKCS12, JKS or PEM. docs/certificates.md.',
       },
       trustStorePassword: {
         kind: 'text',

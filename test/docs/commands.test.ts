@@ -14,6 +14,8 @@ const RUN_WHOLE: Readonly<Record<string, string>> = {
   'docs/petstore-walkthrough.md': 'test/docs/petstore-walkthrough.test.ts',
   'docs/project.md': 'test/docs/project.test.ts',
   'docs/operator.md': 'test/docs/operator.test.ts',
+  'docs/certificates.md': 'test/docs/certificates.test.ts',
+  'docs/deployment.md': 'test/docs/deployment.test.ts',
 };
 
 /**

@@ -11,6 +11,10 @@ import { openTrust, readPem, type Trust } from './trust.ts';
 
 const LOG_KEY = 'APIGateway';
 
+/** Behind the refusal of an alias that nobody wrote. */
+const OTHER_TRUST_STORE =
+  '; the alias is the default one, and listenerConfig.trustStorePath names another store: set certificateAlias or jwksURL';
+
 /** What a gateway is started with, and asked for again at a reload. */
 export interface Loaded extends Pick<LoadedConfig, 'config' | 'notes' | 'placeOf'> {
   readonly artifact: Artifact;
@@ -53,7 +57,7 @@ export async function openMaterials(
   const trust = await openTrust(config, placeOf);
   for (const { level, message } of trust.notes) log[level](LOG_KEY, message);
   const issuers = await Promise.all(
-    config.auth.issuers.map((issuer, i) => issuerOptions(issuer, i, trust, placeOf)),
+    config.auth.issuers.map((issuer, i) => issuerOptions(issuer, i, config, trust, placeOf)),
   );
   return { trust, issuers };
 }
@@ -105,6 +109,7 @@ function sayWarnings(config: MgwConfig, log: Log): void {
 async function issuerOptions(
   issuer: IssuerConfig,
   index: number,
+  { listeners }: MgwConfig,
   trust: Trust,
   placeOf: PlaceOf,
 ): Promise<IssuerOptions> {
@@ -116,7 +121,10 @@ async function issuerOptions(
       return keys.kind === 'alias' ? trust.certificate(keys.alias) : await readPem(keys.path);
     } catch (cause) {
       if (!(cause instanceof OperatorError)) throw cause;
-      const message = `the key of issuer ${JSON.stringify(issuer.issuer)}: ${cause.message}`;
+      const stranger =
+        keys.kind === 'alias' && keys.byDefault === true && listeners.trustStore !== undefined;
+      const remedy = stranger ? OTHER_TRUST_STORE : '';
+      const message = `the key of issuer ${JSON.stringify(issuer.issuer)}: ${cause.message}${remedy}`;
       throw new OperatorError(cause.code, message, { cause });
     }
   });

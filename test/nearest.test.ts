@@ -29,6 +29,16 @@ test('a key is looked for in its own table, then under its name elsewhere, then 
   ] as const)
     assert.equal(nearestKey(key.split('.')), meant, key);
   assert.equal(nearestTable(['listnerConfig']), 'listenerConfig');
+  for (const [table, meant] of [
+    ['acesslog', 'b7a.http.accesslog'],
+    ['b7a.accessLog', 'b7a.http.accesslog'],
+    ['tracing', 'b7a.observability.tracing'],
+    ['cachng', 'caching'],
+    ['sslConfig', 'httpClients.sslConfig'],
+    ['xyz', undefined],
+    ['nothing.like.it', undefined],
+  ] as const)
+    assert.equal(nearestTable(table.split('.')), meant, table);
   assert.equal(
     nearestTable(['tokenRevocationConfig', 'source', '0']),
     'tokenRevocationConfig.sources',

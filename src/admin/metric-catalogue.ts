@@ -110,7 +110,7 @@ export const METRICS = {
   },
   portcullis_route_refusals_total: {
     type: 'counter',
-    help: 'Requests of a route that the gateway refused, or whose upstream failed; portcullis_requests_total says why.',
+    help: 'Requests of a route that the gateway refused, whose upstream failed, or whose answer or WebSocket was broken off; portcullis_requests_total says why.',
     labels: ['method', 'route'],
   },
   portcullis_route_duration_seconds: {

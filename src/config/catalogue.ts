@@ -86,9 +86,23 @@ function withoutIndexes(path: readonly string[]): string[] {
   return path.filter((part) => !INDEX.test(part));
 }
 
-/** The table that an unknown one most likely means. */
+/** Tables by the last part of their names: `accesslog`. */
+const BY_LAST_PART: ReadonlyMap<string, string> = new Map(
+  TABLE_NAMES.map((name) => [name.slice(name.lastIndexOf('.') + 1), name]),
+);
+
+/** The table that an unknown one most likely means: the one whose name, or its last part, differs least. */
 export function nearestTable(path: readonly string[]): string | undefined {
-  return nearest(withoutIndexes(path).join('.'), TABLE_NAMES, FULL_NAME_LIMIT);
+  const names = withoutIndexes(path);
+  const last = names.at(-1) ?? '';
+  for (let limit = 0; limit <= FULL_NAME_LIMIT; limit++) {
+    const near = nearest(names.join('.'), TABLE_NAMES, limit);
+    if (near !== undefined) return near;
+    if (limit > last.length / 3) continue;
+    const part = nearest(last, BY_LAST_PART.keys(), limit);
+    if (part !== undefined) return BY_LAST_PART.get(part);
+  }
+  return undefined;
 }
 
 /** The key that an unknown one most likely means, as full name: first in its own table, then under its own name elsewhere, then anywhere. */

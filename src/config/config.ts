@@ -144,7 +144,12 @@ export type SignatureAlgorithm =
 
 /** Where the verification keys of an issuer are. */
 export type IssuerKeys =
-  | { readonly kind: 'alias'; readonly alias: string }
+  | {
+      readonly kind: 'alias';
+      readonly alias: string;
+      /** Nobody wrote it. */
+      readonly byDefault?: true;
+    }
   | { readonly kind: 'pem'; readonly path: string }
   | {
       readonly kind: 'jwks';

@@ -46,7 +46,10 @@ function keysOf(issuer: IssuerSettings, at: string, assembly: Assembly): IssuerK
     };
   }
   if (issuer.certificatePath !== undefined) return { kind: 'pem', path: issuer.certificatePath };
-  return { kind: 'alias', alias: issuer.certificateAlias ?? DEFAULT_ALIAS };
+  const { certificateAlias: alias } = issuer;
+  return alias === undefined
+    ? { kind: 'alias', alias: DEFAULT_ALIAS, byDefault: true }
+    : { kind: 'alias', alias };
 }
 
 /** `[[jwtTokenConfig]]`, or one default issuer where there is none. */

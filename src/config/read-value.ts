@@ -168,6 +168,11 @@ function inRange(field: NumberField, value: number, shown: string): Outcome {
   return badValue(`must be ${expectation(field)}, not ${shown}`);
 }
 
+type ListField = Extract<Field, { kind: 'list' }>;
+
+/** Wrong elements of a list that are named. */
+const MOST_NAMED = 20;
+
 /** The elements of a list: an array, one string, or a flag's words with commas between them. */
 function elements(raw: ValueRaw): readonly string[] | undefined {
   let input: TomlValue = raw.kind === 'toml' ? raw.value : raw.text.trim();
@@ -188,24 +193,32 @@ function elements(raw: ValueRaw): readonly string[] | undefined {
   return list.every((element) => typeof element === 'string') ? list : undefined;
 }
 
-function readList(
-  field: Extract<Field, { kind: 'list' }>,
-  raw: ValueRaw,
-  show: (text: string) => string,
-): Outcome {
+function mayHold({ of }: ListField, element: string): boolean {
+  if (of === 'addresses') return isAddressOrBlock(element);
+  return typeof of === 'string' || of.includes(element);
+}
+
+/** `a, b and c`; of many only the first. */
+function enumerate(names: readonly string[]): string {
+  const shown = names.slice(0, MOST_NAMED);
+  const last = names.length > MOST_NAMED ? `${names.length - MOST_NAMED} more` : shown.pop();
+  return shown.length === 0 ? (last ?? '') : `${shown.join(', ')} and ${last ?? ''}`;
+}
+
+function readList(field: ListField, raw: ValueRaw, show: (text: string) => string): Outcome {
   const list = elements(raw);
   if (list === undefined) return wrongType(`must be ${expectation(field)}`);
   if (list.length === 1 && list[0] === '' && (field.mayBeEmpty === true || raw.kind === 'text'))
     return { value: [] };
-  for (const element of list) {
-    if (element === '') return badValue('must not hold an empty string');
-    if (field.of === 'addresses' && !isAddressOrBlock(element))
-      return badValue(`must be ${expectation(field)}; ${show(element)} is none`);
-    if (typeof field.of !== 'string' && !field.of.includes(element))
-      return badValue(
-        `must be ${expectation(field)}; ${show(element)} is none`,
-        nearest(element, field.of),
-      );
+  if (list.includes('')) return badValue('must not hold an empty string');
+  const wrong = list.filter((element) => !mayHold(field, element));
+  const [first, ...others] = wrong;
+  if (first !== undefined) {
+    const near = typeof field.of === 'string' || others.length > 0 ? undefined : field.of;
+    return badValue(
+      `must be ${expectation(field)}; ${enumerate(wrong.map(show))} ${others.length > 0 ? 'are' : 'is'} none`,
+      near && nearest(first, near),
+    );
   }
   if (new Set(list).size !== list.length) return badValue('holds the same string twice');
   return { value: list };

@@ -81,6 +81,23 @@ function isArrayOfTables(node: AST.TOMLContentNode): node is AST.TOMLArray {
   return node.elements.every((element) => element.type === 'TOMLInlineTable');
 }
 
+/** What the parser says of a text without quotation marks. */
+const BARE = /^(?:Unexpected (?:character|token)|Must be a newline|Expected comma)/;
+
+/**
+ * Whether the parser stopped within a value that would be a text in quotation marks. Behind a quotation mark nobody can tell, nor where
+ * another key follows on the line.
+ * @param column from 0, where it stopped
+ */
+function lacksQuotes({ message }: ParseError, line: string, column: number): boolean {
+  return (
+    BARE.test(message) &&
+    /^[^"'#=]+=[^"'#]*$/.test(line.slice(0, column)) &&
+    /^[^\s,=#"'[\]{}]/.test(line.slice(column)) &&
+    !/^[\w.-]+\s*=/.test(line.slice(column))
+  );
+}
+
 function syntaxProblem(error: unknown, text: string, file: string) {
   if (!(error instanceof ParseError)) {
     const message = `this is no TOML that can be read: ${error instanceof RangeError ? 'values are nested too deeply' : 'the parser gave up'}`;
@@ -90,12 +107,16 @@ function syntaxProblem(error: unknown, text: string, file: string) {
   const atNext = error.column === 0 && /^(Unspecified|The key|Expected|Unterm)/.test(error.message);
   const line = atNext ? Math.max(1, error.lineNumber - 1) : error.lineNumber;
   // Only what stands before `=`, or a table's name: a value may be a password.
-  const written = (text.split('\n')[line - 1] ?? '').trim();
+  const whole = text.split('\n')[line - 1] ?? '';
+  const written = whole.trim();
   const name = /^(?:\[+\s*)?([\w."' -]{1,100}?)\s*(?:=|\])/.exec(written)?.[1];
   const near = name === undefined ? '' : ` (at \`${name}\`)`;
   const twice = error.message.startsWith('Defining a key multiple times');
+  const problem = lacksQuotes(error, whole, error.column)
+    ? 'texts, durations and sizes need quotation marks ("...")'
+    : `${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`;
   const message = twice
     ? `defined twice${near}: remove one of the two`
-    : `not valid TOML${near}: ${error.message.charAt(0).toLowerCase()}${error.message.slice(1)}`;
+    : `not valid TOML${near}: ${problem}`;
   return { code: 'ERR_CONFIG_SYNTAX' as const, key: undefined, message, place: { file, line } };
 }

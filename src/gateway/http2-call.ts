@@ -1,6 +1,7 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
 import type { BodySink } from '../http1/body.ts';
 import { GIVEN_AWAY_BYTES } from '../http1/wire.ts';
+import { RAISE_HEAD_SIZE, reason } from './failure-reason.ts';
 import { codeName, followEnding } from './http2-ending.ts';
 import { MAX_FIELDS, type UpstreamSession } from './http2-session.ts';
 import type { Http2Sessions } from './http2-sessions.ts';
@@ -171,10 +172,16 @@ export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, Body
     const unseen =
       rstCode === constants.NGHTTP2_REFUSED_STREAM || Number(stream.id) > session.lastStream;
     const { code } = (this.#error ?? {}) as NodeJS.ErrnoException;
-    const lost = code?.startsWith('ERR_HTTP2_STREAM') === true ? undefined : this.#error?.message;
+    const lost =
+      code?.startsWith('ERR_HTTP2_STREAM') === true
+        ? undefined
+        : this.#error && reason(this.#error);
+    // So ends one whose head is far over its bounds: node:http2 does not hand it over.
+    const calm = rstCode === constants.NGHTTP2_ENHANCE_YOUR_CALM && !this.#headed;
+    const remedy = calm ? `; if the head of its answer is too large: ${RAISE_HEAD_SIZE}` : '';
     this.fail({
       kind: rstCode === constants.NGHTTP2_PROTOCOL_ERROR ? 'malformed' : 'broken',
-      detail: lost ?? `the stream ended with ${codeName(rstCode)}`,
+      detail: lost ?? `the stream ended with ${codeName(rstCode)}${remedy}`,
       replayable: !this.#headed && (unseen || (this.#kept && session.session.destroyed)),
       ...(this.#error === undefined ? {} : { cause: this.#error }),
     });
@@ -242,7 +249,8 @@ export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, Body
       size += name.length + value.length + FIELD_OVERHEAD;
       if (!name.startsWith(':')) fields.push(name, value);
     }
-    if (size > this.outlet.maxHeaderSize) throw new Error(`a head of ${size} bytes`);
+    if (size > this.outlet.maxHeaderSize)
+      throw new Error(`a head of ${size} bytes: ${RAISE_HEAD_SIZE}`);
     if (fields.length > 2 * MAX_FIELDS) throw new Error('too many header fields');
     return fields;
   }

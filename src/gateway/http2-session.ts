@@ -1,6 +1,7 @@
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { tlsFailure } from '../net/tls-failure.ts';
 import type { UpstreamAddress } from './upstream-address.ts';
 
 /** Header fields of an answer. */
@@ -12,6 +13,10 @@ const SESSION_WINDOW = 4 * 1024 * 1024;
 
 /** Megabytes that node:http2 may keep for one session. */
 const SESSION_MEMORY = 64;
+
+/** Where there is no HTTP/2. */
+const TAKE_OUT = 'take x-portcullis-http2 out of the API definition';
+const NOT_OFFERED = `it does not offer HTTP/2 (ALPN h2): ${TAKE_OUT}`;
 
 /** One connection to an upstream, on which calls are streams. */
 export class UpstreamSession {
@@ -91,7 +96,7 @@ export function openSession(
   socket.on('error', fail).once(secure ? 'secureConnect' : 'connect', () => {
     if (settled) return;
     if ('alpnProtocol' in socket && socket.alpnProtocol !== 'h2') {
-      fail(new Error('it does not offer HTTP/2 (ALPN h2)'));
+      fail(new Error(NOT_OFFERED));
       return;
     }
     const bounds = {
@@ -123,8 +128,12 @@ export function openSession(
   };
 }
 
-/** Bytes that are no frames are an error of the framing. */
+/** Bytes that are no frames are an error of the framing; an upstream that has no `h2` to choose says so by an alert (RFC 7301 section 3.2). */
 function spoke(cause: Error): Error {
   const { code } = cause as NodeJS.ErrnoException;
-  return code === 'ERR_HTTP2_ERROR' ? new Error('it does not speak HTTP/2', { cause }) : cause;
+  if (code === 'ERR_HTTP2_ERROR')
+    return new Error(`it does not speak HTTP/2: ${TAKE_OUT}`, { cause });
+  return tlsFailure(cause)?.matter === 'version of HTTP'
+    ? new Error(NOT_OFFERED, { cause })
+    : cause;
 }

@@ -209,8 +209,10 @@ export class Observer {
     const { outcome, log, operation, status } = request;
     const tookMs = performance.now() - request.startedAt;
     this.#add(CELL_OF[outcome], 1);
-    if (operation !== undefined)
-      this.#routes?.count(operation.place, status, !(outcome in ENDINGS), tookMs / 1_000);
+    if (operation !== undefined) {
+      const failed = outcome === 'brokenOff' || !(outcome in ENDINGS);
+      this.#routes?.count(operation.place, status, failed, tookMs / 1_000);
+    }
     if (this.#accessLog?.finished(request, tookMs) === false) this.#add(DROPPED.accessLines, 1);
     this.#tracer?.finished(request, tookMs);
     if (log.debugEnabled) {

@@ -1,3 +1,4 @@
+import { firstOf, reason } from './failure-reason.ts';
 import type { UpstreamAnswer, UpstreamFailure } from './upstream-side.ts';
 
 /** What the calls of one origin share, over whatever protocol. Milliseconds. */
@@ -73,16 +74,4 @@ export function connectFailure(kind: UpstreamFailure['kind'], cause: Error): Ups
   const { code } = firstOf(cause);
   const exhausted = NO_DESCRIPTORS.has(code);
   return { kind: exhausted ? 'exhausted' : kind, detail: reason(cause), replayable: false, cause };
-}
-
-/** What a connection's error says, with its code. */
-export function reason(error: Error): string {
-  const { code, message } = firstOf(error);
-  return code === undefined ? message : `${code} ${message}`;
-}
-
-/** Where several addresses were tried, what the first of them said. */
-function firstOf(error: Error): NodeJS.ErrnoException {
-  const first = error instanceof AggregateError ? (error.errors[0] as unknown) : undefined;
-  return first instanceof Error ? first : error;
 }

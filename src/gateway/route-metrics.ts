@@ -58,13 +58,13 @@ export class RouteMetrics {
   /**
    * A request is over.
    * @param status of its answer; 0: there was none
-   * @param refused whether the gateway refused it, or its upstream failed
+   * @param failed whether the gateway refused it, its upstream failed, or its answer was broken off
    * @param seconds how long it took. Not counted for a connection that switched protocols: it lasts as long as somebody likes
    */
-  count(place: number, status: number, refused: boolean, seconds: number): void {
+  count(place: number, status: number, failed: boolean, seconds: number): void {
     const base = place * CELLS;
     this.#add(base + Math.trunc(status / 100), 1);
-    if (refused) this.#add(base + REFUSED, 1);
+    if (failed) this.#add(base + REFUSED, 1);
     if (status === SWITCHING) return;
     this.#add(base + SECONDS, seconds);
     let bucket = 0;
@@ -87,6 +87,7 @@ export interface RouteFigures {
   readonly route: string;
   /** Requests that have ended by class of their answer; classes that never came are absent. */
   readonly statuses: Readonly<Partial<Record<StatusClass, number>>>;
+  /** Those that were refused, whose upstream failed, or whose answer was broken off. */
   readonly refused: number;
   /** Seconds of all together. */
   readonly seconds: number;

@@ -2,7 +2,7 @@ import { CR, FIELD_TEXT, HTAB, isDigit, isFieldText, LF, SP, TOKEN } from './cha
 import { knownName, type Role, ROLE } from './field-names.ts';
 import type { HeadLimits } from './limits.ts';
 import { CHUNKED } from './message-head.ts';
-import { GrammarError } from './refusal.ts';
+import { GrammarError, TOO_MANY_BYTES } from './refusal.ts';
 
 /** What a field takes beside its name and value: colon, blank, CR, LF. */
 const FIELD_OVERHEAD = 4;
@@ -74,7 +74,7 @@ export function readFields(
     throw new GrammarError('malformed', 'no blank line after the fields');
   }
   if (size > limits.maxFieldBytes || text.length - start > limits.maxFieldBytes * 2) {
-    throw new GrammarError('fieldsTooLarge', 'too many bytes of fields');
+    throw new GrammarError('fieldsTooLarge', TOO_MANY_BYTES);
   }
   if (fields.length > limits.maxFields * 2) {
     throw new GrammarError('fieldsTooLarge', 'too many fields');

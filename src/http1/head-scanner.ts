@@ -1,7 +1,7 @@
 import { CR, FIELD_TEXT, HTAB, LF, SP } from './characters.ts';
 import { checkFirstByte, checkFirstLine, type HeadKind, maxFirstLine } from './first-line.ts';
 import type { HeadLimits } from './limits.ts';
-import { GrammarError } from './refusal.ts';
+import { GrammarError, TOO_MANY_BYTES } from './refusal.ts';
 
 export type { HeadKind } from './first-line.ts';
 
@@ -80,7 +80,7 @@ export class HeadScanner {
         continue;
       }
       if (at >= AT.lineStart && ++size > maxSize) {
-        throw new GrammarError('fieldsTooLarge', 'too many bytes of fields');
+        throw new GrammarError('fieldsTooLarge', TOO_MANY_BYTES);
       }
       switch (at) {
         case AT.start:

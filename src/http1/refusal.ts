@@ -12,6 +12,9 @@ export type Refusal =
   | 'trailers'
   | 'cutShort';
 
+/** `at` of a head, or of trailers, that is larger than it may be. */
+export const TOO_MANY_BYTES = 'too many bytes of fields';
+
 /** Bytes that are not HTTP/1.1 as this gateway speaks it. What follows them on the connection cannot be known: it is over. */
 export class GrammarError extends Error {
   readonly refusal: Refusal;

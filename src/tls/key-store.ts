@@ -64,9 +64,11 @@ function chooseKey(file: StoreFile, password: string, alias: string | undefined)
         keys.map((one) => one.alias),
       );
     }
-    throw new OperatorError('ERR_KEY_STORE', 'has certificates but no private key', {
-      file: file.path,
-    });
+    throw new OperatorError(
+      'ERR_KEY_STORE',
+      'has certificates but no private key: both have to be in the one file',
+      { file: file.path },
+    );
   }
   const [own] = chosen.chain;
   if (!own.checkPrivateKey(chosen.key)) {

@@ -10,6 +10,7 @@ import { ARTIFACT_BANNER, artifactModule } from '../../src/artifact.ts';
 import { emptyFolder } from '../project/project-folder.ts';
 
 const GATEWAY = new URL('../../src/cli/gateway.ts', import.meta.url).pathname;
+const AUTHORITY = new URL('../tls/fixtures/authority.pem', import.meta.url).pathname;
 const SECRET = 'hidden-5e1c';
 
 /** Runs a gateway without APIs to its end: the start must be refused. */
@@ -73,6 +74,13 @@ for (const [what, config, line, key, reason] of [
     6,
     'jwtTokenConfig.1.certificatePath',
     /the key of issuer "b" cannot be read as a PEM certificate or public key \[ERR_ISSUER_KEY\]$/,
+  ],
+  [
+    'an issuer without an alias, where the trust store is not the one with the default alias,',
+    `[listenerConfig]\ntrustStorePath = "${AUTHORITY}"\n[[jwtTokenConfig]]\nissuer = "b"`,
+    3,
+    'jwtTokenConfig.0.certificateAlias',
+    /has no alias "wso2apim310"; it has "test authority"; the alias is the default one, and listenerConfig\.trustStorePath names another store: set certificateAlias or jwksURL \[ERR_KEY_STORE\]$/,
   ],
   [
     'a broker URL that cannot be used',

@@ -31,7 +31,7 @@ test('the keys of an issuer come from one place', () => {
     refreshIntervalMs: 300_000,
     maxStaleMs: 0,
   });
-  const alias = { kind: 'alias', alias: 'wso2apim310' };
+  const alias = { kind: 'alias', alias: 'wso2apim310', byDefault: true };
   assert.deepEqual(keys('issuer = "https://other"'), alias);
   assert.deepEqual(keys('[listenerConfig]', 'trustStorePath = "t.p12"'), alias);
   const url = 'jwksURL = "https://a/jwks"';

@@ -24,6 +24,33 @@ test('syntax errors and double keys have their line, and never a value', () => {
   assert.match(problemsOf('[a]\nb = 1\nb = 2')[0]?.message ?? '', /defined twice.*`b`/);
 });
 
+test('a text without quotation marks is told so, where that can be seen', () => {
+  for (const [text, bare] of [
+    ['header = portcullis', true],
+    ['header = true-ish', true],
+    ['timeout = 30s', true],
+    ['size = 16 KiB', true],
+    ['path = ./x', true],
+    ['name = “x”', true],
+    ['list = ["a", b]', false], // what stands behind a quotation mark may be the rest of a text
+    ['list = [INFO, "b"]', true],
+    ['table = { a = x }', true],
+    ['url = http://x?a=b', true],
+    ['a = "x" y', false],
+    ['a = 1 b = 2', false],
+    ['a = [1, ]]', false],
+    ['a b = 1', false],
+    ['[a] b', false],
+  ] as const) {
+    const message = problemsOf(text)[0]?.message ?? '';
+    assert.equal(
+      message.endsWith(': texts, durations and sizes need quotation marks ("...")'),
+      bare,
+      text,
+    );
+  }
+});
+
 test('quoted keys with dots are other keys than dotted ones', () => {
   assert.equal(problemOf('"b7a.log.level" = "DEBUG"'), 'ERR_CONFIG_UNKNOWN_KEY 1 "b7a.log.level"');
   assert.equal(load('b7a.log.level = "DEBUG"').config.log.level, 'DEBUG');

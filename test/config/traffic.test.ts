@@ -105,6 +105,14 @@ test('-1 means no limit, or another key, where that is said', () => {
   );
 });
 
+test('each entry that is no trusted proxy is named', () => {
+  const [problem] = problemsOf('[server]\ntrustedProxies = ["proxy", "10.0.0.1", "::/129", "1.2"]');
+  assert.match(problem?.message ?? '', /; "proxy", "::\/129" and "1\.2" are none$/);
+  const many = JSON.stringify(Array.from({ length: 30 }, (_, at) => `p${at}`));
+  const [first] = problemsOf(`[server]\ntrustedProxies = ${many}`);
+  assert.match(first?.message ?? '', /; "p0", .*"p19" and 10 more are none$/);
+});
+
 test('trusted proxies are addresses or blocks', () => {
   const proxies = (list: string) => `[server]\ntrustedProxies = ${list}`;
   assert.deepEqual(load(proxies('["10.0.0.1", "::1", "fd00::/8"]')).config.server.trustedProxies, [

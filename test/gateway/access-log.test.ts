@@ -1,13 +1,14 @@
 /** What is counted and written of a request, whatever engine and version of HTTP brought it. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { connect } from 'node:http2';
+import { connect, constants } from 'node:http2';
 import { test, type TestContext } from 'node:test';
 import type { GatewayOptions } from '../../src/gateway/options.ts';
 import { readRoutes, ROUTE_COUNTER_BYTES, routeKeys } from '../../src/gateway/route-metrics.ts';
 import type { Span } from '../../src/telemetry/span.ts';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
+import { http2Upstream } from './http2-peers.ts';
 import {
   api,
   authenticator,
@@ -24,16 +25,16 @@ async function written(t: TestContext, upstream: string, more: Partial<GatewayOp
   const lines: Record<string, unknown>[] = [];
   const write = (line: string): boolean =>
     lines.push(JSON.parse(line) as Record<string, unknown>) > 0;
-  const apis = [openApi(upstream)];
+  const { apis = [openApi(upstream)] } = more;
   const routeCounters = {
     memory: new SharedArrayBuffer(ROUTE_COUNTER_BYTES),
     keys: routeKeys(apis),
   };
   const staged = await stage(t, {
-    apis,
     accessLog: { format: 'json', sample: 1, write },
     routeCounters,
     ...more,
+    apis,
   });
   const next = async (): Promise<Record<string, unknown>> => {
     await until(() => lines.length > 0, 'a line');
@@ -191,16 +192,28 @@ test('a client that leaves: no answer, and what it sent', async (t) => {
   assert.deepEqual(routes()[0]?.statuses, { none: 1 });
 });
 
-test('an upstream whose body breaks', async (t) => {
-  const upstream = await rawUpstream(t, (socket) => {
+test('an upstream whose body breaks, over each version of HTTP: its route has failed', async (t) => {
+  const old = await rawUpstream(t, (socket) => {
     socket.once('data', () =>
       socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n12345', () => socket.destroy()),
     );
   });
-  const { url, next } = await written(t, upstream.url);
-  await assert.rejects(fetch(`${url}/a`).then((response) => response.text()));
-  const line = await next();
-  assert.deepEqual([line['outcome'], line['bytesOut']], ['brokenOff', 5]);
+  const modern = await http2Upstream(t, (stream) => {
+    stream.respond({ 'content-length': '100' });
+    stream.write('12345', () => stream.close(constants.NGHTTP2_CANCEL));
+  });
+  for (const [production, http2] of [
+    [[old.url], {}],
+    [[modern.url], { http2: true }],
+  ] as const) {
+    const apis = [api('', ['GET /a', { production, ...http2 }])];
+    const { url, next, routes } = await written(t, '', { apis });
+    await assert.rejects(fetch(`${url}/a`).then((response) => response.text()));
+    const line = await next();
+    assert.deepEqual([line['outcome'], line['bytesOut']], ['brokenOff', 5]);
+    const [{ refused, statuses } = {}] = routes();
+    assert.deepEqual([refused, statuses], [1, { '2xx': 1 }]);
+  }
 });
 
 test('HTTP/2: a line for each stream', async (t) => {

@@ -1,12 +1,24 @@
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { once } from 'node:events';
-import { test } from 'node:test';
+import { test, type TestContext } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
 import { localCertificate, openApi, rawUpstream, sendAll, stage, statusOf, wire } from './stage.ts';
+
+/** An upstream that goes no further than the handshake. */
+async function tlsUpstream(
+  t: TestContext,
+  options: TlsOptions,
+): Promise<{ readonly port: number }> {
+  const server = createTlsServer(options, (socket) => socket.on('error', () => undefined).end());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.after(() => server.close());
+  return { port: (server.address() as AddressInfo).port };
+}
 
 const GET = 'GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n';
 const FAILED =
@@ -178,6 +190,49 @@ test('nor does it over TLS', async (t) => {
   socket.write('GET /a HTTP/1.0\r\n\r\n');
   const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException];
   assert.equal(error.code, 'ECONNRESET', text);
+});
+
+test('what TLS refuses is said in plain words, with the key that mends it', async (t) => {
+  const { cert, key } = await localCertificate();
+  const plain = await rawUpstream(
+    t,
+    (socket) => void socket.once('data', () => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')),
+  );
+  // Up to TLS 1.2 the refusal is part of the handshake: it never races with the end of the connection.
+  const asking = { requestCert: true, ca: cert, maxVersion: 'TLSv1.2' } as const;
+  const trusting = { ca: [cert] };
+  for (const [server, upstream, words] of [
+    [{}, {}, /self-signed and not in the trust store: add it to listenerConfig\.trustStorePath/],
+    [asking, trusting, /client certificate \(httpClients\.sslConfig\.keyStorePath\)/],
+    [{ ALPNProtocols: ['h2'] }, trusting, /x-portcullis-http2: true in the API definition/],
+    [undefined, {}, /does not speak TLS: write the endpoint with http:/],
+  ] as const) {
+    const { port: at } =
+      server === undefined ? plain : await tlsUpstream(t, { cert, key, ...server });
+    const { port, log } = await stage(t, { apis: [openApi(`https://localhost:${at}`)], upstream });
+    assert.equal(statusOf(await sendAll(t, port, GET)), 502);
+    const line = log.lines.join();
+    assert.match(line, words);
+    assert.doesNotMatch(line, /\n|SSL routines/);
+  }
+});
+
+test('a head that is too large is said once, with the key that raises the bound', async (t) => {
+  for (const size of [600, 5_000]) {
+    const upstream = await rawUpstream(
+      t,
+      replying(`HTTP/1.1 200 OK\r\nX: ${'x'.repeat(size)}\r\n\r\n`),
+    );
+    const { port, log } = await stage(t, {
+      apis: [openApi(upstream.url)],
+      upstream: { maxHeaderSize: 512 },
+    });
+    assert.equal(statusOf(await sendAll(t, port, GET)), 502);
+    assert.match(
+      log.lines.join(),
+      /\d: too many bytes of fields: raise httpClients\.responseLimits\.maxHeaderSize \(GET/,
+    );
+  }
 });
 
 test('504 when the upstream does not finish the TLS handshake', async (t) => {

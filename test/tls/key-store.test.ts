@@ -172,7 +172,11 @@ describe('key stores', () => {
     const empty = await file('empty', '');
     await refused(loadKeyStore(empty, 's3cret'), empty, /not a key store/);
     const mere = fixture('authority.pem');
-    await refused(loadKeyStore(mere, 's3cret'), mere, /no private key/);
+    await refused(
+      loadKeyStore(mere, 's3cret'),
+      mere,
+      /no private key: both have to be in the one file/,
+    );
     const alone = fixture('gateway-key.pem');
     await refused(loadKeyStore(alone, 's3cret'), alone, /without its certificate/);
     const endless = await file('endless.pem', '-----BEGIN CERTIFICATE-----\nMIIB');

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { CallCount } from '../call-count.ts';
+import { reason } from '../failure-reason.ts';
 import type { OpenCall, UpstreamAnswer, UpstreamFailure } from '../upstream-side.ts';
 import { isStale } from './connector.ts';
 import type { RequestBody } from './request-body.ts';
@@ -127,9 +128,4 @@ function kindOf(error: Error): UpstreamFailure['kind'] {
   if (code === 'EMFILE' || code === 'ENFILE') return 'exhausted';
   if (code?.startsWith('HPE_') === true || code === 'UND_ERR_HEADERS_OVERFLOW') return 'malformed';
   return (error as NodeJS.ErrnoException).syscall === 'connect' ? 'connect' : 'broken';
-}
-
-function reason(error: Error): string {
-  const { code } = error as NodeJS.ErrnoException;
-  return code === undefined ? error.message : `${code} ${error.message}`;
 }

@@ -4,7 +4,8 @@ import { requestHead } from '../../http1/head-writer.ts';
 import type { ResponseHead } from '../../http1/message-head.ts';
 import type { ConnectionPool, PoolError, PoolFailure } from '../../http1/pool.ts';
 import type { Clock } from '../../http1/wire.ts';
-import { type CallOutlet, connectFailure, OriginCall, reason, refused } from '../origin-call.ts';
+import { reason } from '../failure-reason.ts';
+import { type CallOutlet, connectFailure, OriginCall, refused } from '../origin-call.ts';
 import type {
   OpenCall,
   UpstreamAnswer,
@@ -156,7 +157,7 @@ export class OwnCall extends OriginCall<Outlet> implements OpenCall, ResponseEve
     const cause = error.cause instanceof Error ? error.cause : undefined;
     this.fail({
       kind: error.kind === 'malformed' ? 'malformed' : 'broken',
-      detail: cause === undefined ? error.message : `${error.message}: ${reason(cause)}`,
+      detail: detailOf(error.message, cause),
       replayable: error.replayable,
       cause: error.kind === 'request' ? (cause ?? error) : error,
     });
@@ -192,6 +193,12 @@ export class OwnCall extends OriginCall<Outlet> implements OpenCall, ResponseEve
   protected override forget(): void {
     this.outlet.forget(this);
   }
+}
+
+/** A cause that breaks the grammar is what the message is made of. */
+function detailOf(message: string, cause: Error | undefined): string {
+  if (cause === undefined) return message;
+  return cause.message === message ? reason(cause) : `${message}: ${reason(cause)}`;
 }
 
 function poolFailure(error: PoolError): UpstreamFailure {

@@ -167,6 +167,8 @@ export class GatewayFault extends Error {
   readonly retryAfterSeconds: number | undefined;
   /** Value of `Allow`, where the method was wrong (RFC 9110 section 15.5.6). */
   readonly allow: string | undefined;
+  /** It has no line in the log: another one says how many of its kind there were. */
+  readonly unsaid: boolean;
 
   constructor(
     fault: FaultName,
@@ -175,6 +177,7 @@ export class GatewayFault extends Error {
       challenge?: BearerChallenge;
       retryAfterSeconds?: number;
       allow?: string;
+      unsaid?: boolean;
       cause?: unknown;
     } = {},
   ) {
@@ -185,6 +188,7 @@ export class GatewayFault extends Error {
     this.challenge = extra.challenge;
     this.retryAfterSeconds = extra.retryAfterSeconds;
     this.allow = extra.allow;
+    this.unsaid = extra.unsaid ?? false;
   }
 }
 

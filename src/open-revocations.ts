@@ -28,6 +28,8 @@ export interface RevocationsSetup {
   readonly takeover: boolean;
   /** Has every thread read the list from other tables; resolves when all do. */
   readonly replaceTables: (tables: Tables) => Promise<void>;
+  /** Called when another gateway got the journal, among others. */
+  readonly onJournalChange: () => void;
 }
 
 /** Everything that knows of revocations, ready to be started. */
@@ -42,7 +44,7 @@ export interface OpenRevocations {
  * @throws OperatorError when a source cannot work as it is configured, or the state folder cannot be used
  */
 export async function openRevocations(
-  { config, placeOf, artifact, log, takeover, replaceTables }: RevocationsSetup,
+  { config, placeOf, artifact, log, takeover, replaceTables, onJournalChange }: RevocationsSetup,
   trust: Trust,
   http: HttpClient,
   httpWith: (certificate: Pick<HttpClientOptions, 'cert' | 'key'>) => HttpClient,
@@ -93,6 +95,7 @@ export async function openRevocations(
         folder: revocation.stateFolder,
         log,
         everything: () => revocations.list.everything(),
+        onChange: onJournalChange,
         ...(takeover ? { takeoverMs: TAKEOVER_MS } : {}),
       }),
   ).finally(stopAsking);

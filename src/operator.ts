@@ -53,14 +53,14 @@ export async function operatorCredentials({
 
 /**
  * Opens the operator's listener, where it is enabled. A gateway that takes over does not wait for the address: it has it as soon as the
- * other one lets go of it. Returns how to end it.
+ * other one lets go of it. Returns how to end it, which may be done twice, with milliseconds for calls that are under way.
  * @throws OperatorError when it cannot listen as it is configured
  */
 export async function startOperator(
   { config, placeOf, takeover, log }: OperatorSetup,
   credentials: OperatorCredentials | undefined,
   parts: OperationsParts,
-): Promise<() => Promise<void>> {
+): Promise<(graceMs?: number) => Promise<void>> {
   const { operator } = config;
   if (operator === undefined || credentials === undefined) return () => Promise.resolve();
   const { host, port, allowedHosts } = operator;
@@ -81,12 +81,12 @@ export async function startOperator(
     log.info(LOG_KEY, `The operator's API listens on ${url}`),
   );
   if (!takeover) await listening;
-  // The gateway that has the address lets go of it when it ends, which may be long after this one serves.
+  // The gateway that has the address lets go of it when it is told to end, which may be long after this one serves.
   else
     listening.catch((error: unknown) =>
       log.error(LOG_KEY, error instanceof Error ? error.message : 'the API cannot listen'),
     );
-  return () => api.close();
+  return (graceMs) => api.close(graceMs);
 }
 
 /** The key that is to be changed when the listener is refused. */

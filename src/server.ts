@@ -37,6 +37,8 @@ const LOG_KEY = 'APIGateway';
 const TICKET_KEY_BYTES = 48;
 /** How long the listeners wait for real-time subscriptions to stand or fail, milliseconds. */
 const SUBSCRIBE_WAIT_MS = 3_000;
+/** How long an operator's call that is under way may last when the address goes to another gateway, milliseconds: longer than the longest wait for threads. */
+const STEP_ASIDE_MS = 60_000;
 
 export interface ServerOptions extends Loaded {
   /** Loads everything anew. */
@@ -73,6 +75,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const close = async (): Promise<void> => {
     for (const end of closers.splice(0).reverse()) await end();
   };
+  let draining = false;
+  let stepAside = (): void => undefined;
   try {
     const materials = await openMaterials(options, log);
     const { trust } = materials;
@@ -87,7 +91,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     const httpWith = clientFactory(config, trust, closers);
     const http = httpWith({});
     const opened = await openRevocations(
-      { ...options, replaceTables: async (tables) => dataPlanes?.replaceTables(tables) },
+      {
+        ...options,
+        replaceTables: async (tables) => dataPlanes?.replaceTables(tables),
+        onJournalChange: () => stepAside(),
+      },
       trust,
       http,
       httpWith,
@@ -124,10 +132,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       common,
       log,
     });
-    let draining = false;
     const drain = (): Promise<void> => {
       draining = true;
       reloads.close();
+      stepAside();
       return planes.close(reloads.current.config.server.drainTimeoutMs);
     };
     closers.push(drain);
@@ -156,6 +164,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     });
     // Answers until the last request has: what is going on during a drain is worth knowing.
     closers.splice(closers.indexOf(drain), 0, closeOperator, () => verifier.close());
+    // Not where another gateway has the journal: that one waits for the address, and only that one can keep what an operator revokes.
+    stepAside = () => {
+      if (draining && journal.lent) void closeOperator(STEP_ASIDE_MS);
+    };
     const bound = await withListenKey(placeOf, () => planes.listen(CAN_SHARE_ADDRESSES));
     await claim.hold(addresses, bound);
     sayListeners(bound, log);

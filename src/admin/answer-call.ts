@@ -23,6 +23,8 @@ export interface Desk {
   readonly audit: AuditLog;
   /** Values of `Host` that are let in. */
   readonly hosts: ReadonlySet<string>;
+  /** The listener closes: who calls again is to come by another connection, and so perhaps to another gateway. */
+  closing(): boolean;
   /** Who calls; undefined: nobody that we know. */
   operator(request: IncomingMessage): Operator | undefined;
 }
@@ -56,7 +58,7 @@ export async function answerCall(
   try {
     const answer = await answerOf(request, desk, trace);
     record(request, desk, trace, 'done');
-    send(request, response, answer);
+    send(request, response, desk, answer);
   } catch (error) {
     if (request.destroyed && !request.complete) {
       response.destroy();
@@ -65,7 +67,7 @@ export async function answerCall(
     const refusal = refusalOf(error, desk.log);
     record(request, desk, trace, refusal.code);
     await discardBody(request);
-    refuse(request, response, refusal);
+    refuse(request, response, desk, refusal);
   }
 }
 
@@ -168,32 +170,44 @@ function record(request: IncomingMessage, desk: Desk, trace: Trace, result: stri
   desk.audit.call({ by, address, action, what, reason, result });
 }
 
-function send(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+function send(
+  request: IncomingMessage,
+  response: ServerResponse,
+  desk: Desk,
+  answer: Answer,
+): void {
   const body =
     answer.type !== undefined && typeof answer.body === 'string'
       ? answer.body
       : `${JSON.stringify(answer.body)}\n`;
-  finish(request, response, answer.status, answer.type ?? 'application/json', body);
+  finish(request, response, desk, answer.status, answer.type ?? 'application/json', body);
 }
 
-function refuse(request: IncomingMessage, response: ServerResponse, refusal: ApiRefusal): void {
+function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  desk: Desk,
+  refusal: ApiRefusal,
+): void {
   const { code } = refusal;
   if (code === 'unauthorized') response.setHeader('WWW-Authenticate', 'Bearer realm="operator"');
   if (refusal instanceof MethodNotAllowed) response.setHeader('Allow', refusal.allow);
   if (code === 'not_durable' || code === 'list_full')
     response.setHeader('Retry-After', String(RETRY_AFTER_SECONDS));
-  finish(request, response, API_REFUSALS[code], 'application/json', refusalBody(refusal));
+  finish(request, response, desk, API_REFUSALS[code], 'application/json', refusalBody(refusal));
 }
 
 function finish(
   request: IncomingMessage,
   response: ServerResponse,
+  desk: Desk,
   status: number,
   type: string,
   body: string,
 ): void {
   // The rest of a body that nobody reads goes with its connection.
-  if (!request.complete && hasBody(request)) response.setHeader('Connection', 'close');
+  if (desk.closing() || (!request.complete && hasBody(request)))
+    response.setHeader('Connection', 'close');
   response.writeHead(status, {
     ...ANSWER_FIELDS,
     'Content-Type': type,

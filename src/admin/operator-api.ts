@@ -76,7 +76,10 @@ export interface OperatorApi {
    * ERR_OPERATOR_LISTEN when it cannot have its address, or `close` came while it waited for it.
    */
   listen(): Promise<OperatorApiAddress>;
-  /** Takes no new connections, waits for calls that are being answered up to so many milliseconds, then closes what is left. */
+  /**
+   * Takes no new connections, waits for calls that are being answered up to so many milliseconds, then closes what is left. Once more: the
+   * shorter time counts.
+   */
   close(graceMs?: number): Promise<void>;
 }
 
@@ -99,6 +102,7 @@ export function createOperatorApi(
   };
   const audit = new AuditLog(log);
   let server: Server | undefined;
+  let closed: Promise<void> | undefined;
   const closing = new AbortController();
   let disconnect: () => void = () => undefined;
   return {
@@ -130,6 +134,7 @@ export function createOperatorApi(
           log,
           audit,
           hosts: hosts.names,
+          closing: () => closing.signal.aborted,
           operator: (request) => operatorOf(request, tokenDigest, tls?.clientCa !== undefined),
         });
       });
@@ -160,8 +165,7 @@ export function createOperatorApi(
       closing.abort();
       const open = server;
       if (open === undefined) return;
-      server = undefined;
-      const closed = new Promise<void>((resolve) => void open.close(() => resolve()));
+      closed ??= new Promise((resolve) => void open.close(() => resolve()));
       open.closeIdleConnections();
       const hard = setTimeout(disconnect, graceMs);
       await closed;

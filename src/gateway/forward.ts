@@ -89,18 +89,15 @@ export function forward(exchange: Exchange, outgoing: Outgoing, onFailure: OnFai
   if (!waits) throw busy(upstream);
 }
 
-function requireHealth({ health, origin }: Upstream): void {
+function requireHealth({ health, origin, turnedAway }: Upstream): void {
   const nowMs = performance.now();
   if (health === undefined || health.allows(nowMs)) return;
-  throw new GatewayFault('serviceUnavailable', `${origin} failed too often`, {
-    retryAfterSeconds: Math.max(1, Math.ceil(health.waitMs(nowMs) / 1_000)),
-  });
+  const seconds = Math.max(1, Math.ceil(health.waitMs(nowMs) / 1_000));
+  throw turnedAway.fault(`${origin} failed too often`, seconds);
 }
 
-function busy({ origin, calls }: Upstream): GatewayFault {
-  return new GatewayFault('serviceUnavailable', `${origin} has ${calls.all} calls`, {
-    retryAfterSeconds: 1,
-  });
+function busy({ origin, calls, turnedAway }: Upstream): GatewayFault {
+  return turnedAway.fault(`${origin} has ${calls.all} calls`, 1);
 }
 
 function call(

@@ -25,7 +25,7 @@ export function faultBody(fault: FaultName): string {
  */
 export function reject(exchange: Exchange, error: unknown, unsaid?: 'unsaid'): void {
   const fault = error instanceof GatewayFault ? error : unexpected(error);
-  if (unsaid === undefined) logRefusal(exchange, fault);
+  if (unsaid === undefined && !fault.unsaid) logRefusal(exchange, fault);
   if (exchange.status !== 0) {
     exchange.breakOff('brokenOff');
     return;

@@ -46,11 +46,10 @@ function unavailable(exchange: Exchange, error: unknown, called: string): void {
     reject(exchange, error);
     return;
   }
-  exchange.log.error(
-    'Gateway',
-    `500 ${error.fault}: ${error.detail} (${exchange.describe()})`,
-    exchange.id,
-  );
+  if (!error.unsaid) {
+    const line = `500 ${error.fault}: ${error.detail} (${exchange.describe()})`;
+    exchange.log.error('Gateway', line, exchange.id);
+  }
   const body = `{"error":"error occurred while invoking the ${called} endpoint"}`;
   const fields = ['Content-Type', 'application/json', 'X-Request-Id', exchange.id];
   exchange.answer(500, fields, body, error.fault);

@@ -267,10 +267,9 @@ export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, Body
 
   #fault({ kind, detail, cause }: UpstreamFailure): GatewayFault {
     if (cause instanceof GatewayFault) return cause;
-    const text = `${this.#upstream.origin}: ${detail}`;
-    if (kind === 'exhausted') {
-      return new GatewayFault('serviceUnavailable', text, { cause, retryAfterSeconds: 1 });
-    }
+    const { origin, turnedAway } = this.#upstream;
+    const text = `${origin}: ${detail}`;
+    if (kind === 'exhausted') return turnedAway.fault(text, 1, cause);
     const fault = kind === 'timeout' ? 'upstreamTimedOut' : 'upstreamFailed';
     return new GatewayFault(fault, text, { cause });
   }

@@ -7,6 +7,7 @@ import { connector } from './node-engine/connector.ts';
 import { UndiciUpstream } from './node-engine/undici-upstream.ts';
 import type { Engine, UpstreamOptions } from './options.ts';
 import { OwnUpstream } from './own-engine/own-upstream.ts';
+import { TurnedAway } from './turned-away.ts';
 import { UpstreamHealth } from './upstream-health.ts';
 import type { UpstreamSide } from './upstream-side.ts';
 
@@ -23,6 +24,7 @@ export interface Upstream {
   readonly queue: CallQueue;
   /** Absent: it is asked whatever comes of it. */
   readonly health: UpstreamHealth | undefined;
+  readonly turnedAway: TurnedAway;
 }
 
 /** One configured base URL of a back end. */
@@ -151,7 +153,8 @@ export class Upstreams {
       const { circuitBreaker } = this.#options;
       const health = circuitBreaker && new UpstreamHealth(circuitBreaker);
       const queue = new CallQueue(calls, this.#maxActive, this.#options.maxWaitMs ?? 0);
-      upstream = { origin, http2, side, calls, queue, health };
+      const turnedAway = new TurnedAway();
+      upstream = { origin, http2, side, calls, queue, health, turnedAway };
       this.#upstreams.set(key, upstream);
     }
     return upstream;

@@ -306,6 +306,48 @@ describe('what holds it up', () => {
     assert.ok(!log.lines.join('\n').includes('SECRET'));
   });
 
+  it('a call under way is answered when the listener closes, once or twice, and its connection closed', async (t) => {
+    const { api, operations, port } = await startApi(t);
+    const asked = Promise.withResolvers<void>();
+    const told = Promise.withResolvers<void>();
+    operations.status = async () => {
+      asked.resolve();
+      await told.promise;
+      return await fakeOperations().status();
+    };
+    const fields = `Host: localhost:${port}\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`;
+    const answered = exchange(port, `GET /status HTTP/1.1\r\n${fields}`);
+    await asked.promise;
+    let over = 0;
+    const closings = [60_000, 50_000].map((graceMs) => api.close(graceMs).then(() => over++));
+    const next = createOperatorApi(
+      { host: '127.0.0.1', port, token: TOKEN, allowedHosts: [] },
+      fakeOperations(),
+      recordedLog(),
+    );
+    await next.listen();
+    t.after(() => next.close(0));
+    assert.equal(over, 0, 'both wait for the call');
+    told.resolve();
+    assert.match(await answered, /^HTTP\/1\.1 200 [^]*\r\nConnection: close\r\n[^]*\}\n$/);
+    await Promise.all(closings);
+    await api.close();
+  });
+
+  it('the shorter time counts when a listener is closed twice', async (t) => {
+    const { api, operations, port } = await startApi(t);
+    const asked = Promise.withResolvers<void>();
+    operations.status = () => {
+      asked.resolve();
+      return new Promise(() => undefined);
+    };
+    const fields = `Host: localhost:${port}\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`;
+    const answered = exchange(port, `GET /status HTTP/1.1\r\n${fields}`);
+    await asked.promise;
+    await Promise.all([api.close(60_000), api.close(0)]);
+    assert.equal(await answered, '');
+  });
+
   it('an address that is taken is said so, or waited for', async (t) => {
     const { api, call, port } = await startApi(t);
     const options = { host: '127.0.0.1', port, token: TOKEN, allowedHosts: [] };

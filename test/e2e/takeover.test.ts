@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { request, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { freePort } from '../support/free-port.ts';
 import { startHttpServer } from '../support/http-server.ts';
 import { testIssuer } from '../support/issuer.ts';
 import {
@@ -9,12 +12,15 @@ import {
   type Gateway,
   launchGateway,
   owned,
+  PETS,
   startGateway,
   temporaryFolder,
   type GatewayOptions,
   type Owner,
 } from '../support/product.ts';
 import { until } from '../support/until.ts';
+
+const OPERATOR = /The operator's API listens on/;
 
 /** Stops its gateway's start, or holds it up, for as long as a test says so. */
 const STARTUP = `import type { StartupExtension } from 'portcullis';
@@ -138,4 +144,93 @@ test('a port that another program has is found before the folder is asked for', 
   assert.match(program.output(), /\(EADDRINUSE\): another program has this port.*\[ERR_LISTEN\]/);
   assert.doesNotMatch(first.program.output(), /Another gateway takes over/);
   assert.equal((await journalOf(first)).healthy, true);
+});
+
+/** Gateways whose operator's listeners have one address, as those of two that follow each other, and whose answers last until a test ends them. */
+async function streaming(t: Owner): Promise<{ two: GatewayOptions; finish: () => void }> {
+  const streams: ServerResponse[] = [];
+  const upstream = await startHttpServer((_request, response) => {
+    streams.push(response);
+    response.write('hello');
+  });
+  owned(t, () => upstream.close());
+  const built = await buildPetstore(t, { upstreamPort: upstream.port });
+  const two = options(await temporaryFolder(t), {
+    artifact: built.artifact,
+    flags: [`--operatorConfig.port=${await freePort()}`, '--server.drainTimeout=1h'],
+  });
+  return { two, finish: () => streams.forEach((stream) => stream.end()) };
+}
+
+/** Has an answer under way. */
+async function openStream(t: Owner, { http }: Gateway): Promise<void> {
+  const headers = { authorization: `Bearer ${issuer.token()}` };
+  const asked = request(http + PETS, { agent: false, headers });
+  owned(t, async () => asked.destroy());
+  asked.on('error', () => undefined);
+  asked.end();
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage];
+  await once(answer, 'data');
+}
+
+function takingOver(more: GatewayOptions): GatewayOptions {
+  return { ...more, flags: [...(more.flags ?? []), '--takeover'] };
+}
+
+/** The operator is answered by the gateway that took over, and revokes there; `drains` has still something under way. */
+async function assertSteppedAside(drains: Gateway, serves: Gateway, finish: () => void) {
+  const { status, json } = await serves.operator('GET', '/ready');
+  assert.deepEqual([status, json['ready'], json['reasons']], [200, true, []]);
+  const token = issuer.token({ sub: 'kim' });
+  const { code, output } = await serves.microGw('revoke', '--subject', 'kim', '--wait');
+  assert.equal(code, 0, output);
+  assert.match(output, /Confirmed by 1 of 1 data-plane threads/);
+  assert.equal((await serves.call(token)).status, 401);
+  assert.doesNotMatch(drains.program.output(), /\] Ended$/m);
+  finish();
+  assert.equal(await drains.program.ended(), 0);
+}
+
+test('while the old gateway drains, the operator has the one that took over', async (t) => {
+  const { two, finish } = await streaming(t);
+  const first = await startGateway(t, two);
+  await openStream(t, first);
+  const starting = startGateway(t, takingOver(two));
+  await first.program.said(/Another gateway takes over/);
+  await until(async () => !(await journalOf(first)).healthy, 'the folder is left');
+  assert.equal((await first.operator('GET', '/status')).status, 200, 'until it is told to end');
+  first.program.signal('SIGTERM');
+  await assertSteppedAside(first, await starting, finish);
+});
+
+test('so it has when the old one drained already before another one took over', async (t) => {
+  const { two, finish } = await streaming(t);
+  const first = await startGateway(t, two);
+  await openStream(t, first);
+  first.program.signal('SIGTERM');
+  await first.program.said(/Ending \(SIGTERM\)/);
+  await assertSteppedAside(first, await startGateway(t, takingOver(two)), finish);
+});
+
+test('a gateway that drains and has its journal, or has it again, keeps its operator until it ends', async (t) => {
+  const { two, finish } = await streaming(t);
+  const first = await startGateway(t, two);
+  await openStream(t, first);
+  const { program } = await launchGateway(t, takingOver(two));
+  await first.program.said(/Another gateway takes over/);
+  await program.said(/HTTPS listener is active/);
+  program.signal('SIGKILL');
+  await program.ended();
+  await untilTakenBack(first);
+  first.program.signal('SIGTERM');
+  await first.program.said(/Ending \(SIGTERM\)/);
+  await until(async () => {
+    const { json } = await first.operator('GET', '/ready');
+    return JSON.stringify(json['reasons']).includes('draining');
+  }, 'it says that it drains');
+  const { code, output } = await first.microGw('revoke', '--subject', 'kim', '--wait');
+  assert.equal(code, 0, output);
+  assert.doesNotMatch(program.output(), OPERATOR);
+  finish();
+  assert.equal(await first.program.ended(), 0);
 });

@@ -106,6 +106,11 @@ export class Journal {
     return this.#folder.identity.installation;
   }
 
+  /** Whether another gateway has the folder for now. */
+  get lent(): boolean {
+    return this.#lent;
+  }
+
   /** Whether what is appended now gets to the disk. */
   get healthy(): boolean {
     return this.trouble === undefined;

@@ -225,12 +225,12 @@ describe('an answer that goes on', () => {
   test('is not bounded by timeoutMs once its head is there', async () => {
     const base = await http((_request, response) => {
       response.write('one');
-      setTimeout(() => response.end('two'), 150);
+      setTimeout(() => response.end('two'), 1_200);
     });
     const answer = await client().stream({
       method: 'GET',
       url: base,
-      timeoutMs: 100,
+      timeoutMs: 1_000,
       idleTimeoutMs: 5000,
     });
     let text = '';

@@ -32,6 +32,9 @@ const USEFUL_BYTES = 64;
 const IDLE_BYTES = 65_536;
 const IDLE_WINDOW_MS = 10_000;
 
+/** For so long after its last stream a session may have some of its answers left to send, of which nobody is told, milliseconds. */
+const LATELY_MS = 5_000;
+
 /** Milliseconds between two warnings, at least. */
 const SAY_MS = 60_000;
 
@@ -193,8 +196,10 @@ class GuardedSession {
   #lookForStall(nowMs: number): void {
     const written = this.#session.socket.bytesWritten;
     const moves = written !== this.#moved;
-    if (!moves && this.#open > 0) probe(this.#below);
-    if (moves || this.#session.state.outboundQueueSize === 0) {
+    const waits = (this.#session.state.outboundQueueSize ?? 0) > 0;
+    const lately = this.#open > 0 || nowMs - this.#idleSince < LATELY_MS;
+    if (!moves && (waits || lately)) probe(this.#below);
+    if (moves || !waits) {
       this.#moved = written;
       this.#movedMs = nowMs;
     } else if (nowMs - this.#movedMs >= this.#stallMs) {

@@ -141,14 +141,17 @@ export class Revoker {
       if (confirmedThreads !== undefined && confirmedThreads.confirmed < confirmedThreads.of)
         throw new Error('not every thread has confirmed');
       for (const token of covered) this.sighted(token, `gateway:${member.name}`);
-      if (channel === 'rule') this.#ruleTold(covered, published);
+      this.#told(covered, published);
       const failed = published.filter(({ ok }) => !ok).map(({ source }) => source);
       if (failed.length > 0) throw new Error(`not published to ${failed.join(', ')}`);
     });
   }
 
-  /** What a rule covers is in every medium that took the rule: witnesses know tokens by their own names only. */
-  #ruleTold(
+  /**
+   * It is in every medium that took it. Witnesses would see a token there too, but not one that the store loses in the next instant, and what a rule
+   * covers they do not see at all.
+   */
+  #told(
     covered: readonly Token[],
     published: readonly { readonly source: string; readonly ok: boolean }[],
   ): void {

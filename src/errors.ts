@@ -167,8 +167,8 @@ export class GatewayFault extends Error {
   readonly retryAfterSeconds: number | undefined;
   /** Value of `Allow`, where the method was wrong (RFC 9110 section 15.5.6). */
   readonly allow: string | undefined;
-  /** It has no line in the log: another one says how many of its kind there were. */
-  readonly unsaid: boolean;
+  /** It has no line in the log: another one says how many of its kind there were. Set by whoever counts them. */
+  unsaid: boolean;
 
   constructor(
     fault: FaultName,

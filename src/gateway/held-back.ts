@@ -68,11 +68,8 @@ export class HeldBack {
 
   #refuse(exchange: Exchange, fault: GatewayFault): void {
     const count = this.#seldom.happened();
-    if (count === undefined) {
-      reject(exchange, fault, 'unsaid');
-      return;
-    }
-    if (count > 1) {
+    fault.unsaid = count === undefined;
+    if (count !== undefined && count > 1) {
       exchange.log.info('Gateway', `${count - 1} more were answered 429 ${fault.fault}`);
     }
     reject(exchange, fault);

@@ -20,12 +20,12 @@ export function faultBody(fault: FaultName): string {
 
 /**
  * Refuses a request: the fault body, the fields that go with its status, and one log line under the id that the client gets as
- * `X-Request-Id`. An error that is no {@link GatewayFault} is a fault of the gateway itself: 500, and an ERROR in the log.
- * @param unsaid without the line: whoever calls has said it of many
+ * `X-Request-Id`, unless the fault is `unsaid`. An error that is no {@link GatewayFault} is a fault of the gateway itself: 500, and an ERROR in
+ * the log.
  */
-export function reject(exchange: Exchange, error: unknown, unsaid?: 'unsaid'): void {
+export function reject(exchange: Exchange, error: unknown): void {
   const fault = error instanceof GatewayFault ? error : unexpected(error);
-  if (unsaid === undefined && !fault.unsaid) logRefusal(exchange, fault);
+  if (!fault.unsaid) logRefusal(exchange, fault);
   if (exchange.status !== 0) {
     exchange.breakOff('brokenOff');
     return;

@@ -125,8 +125,9 @@ export function shed(exchange: Exchange): boolean {
   exchange.plane.observer.tally('requestsShed');
   const fault = new GatewayFault('serviceUnavailable', 'too much is under way', {
     retryAfterSeconds: 1,
+    unsaid: true,
   });
-  reject(exchange, fault, 'unsaid');
+  reject(exchange, fault);
   return true;
 }
 

@@ -8,7 +8,9 @@ import type { Socket } from 'node:net';
 import { GatewayFault } from '../../errors.ts';
 import { GIVEN_AWAY_BYTES } from '../../http1/wire.ts';
 import type { ClientListener, ClientSide } from '../client-side.ts';
-import type { Exchange } from '../exchange.ts';
+import type { Connection } from '../connection.ts';
+import type { DataPlane } from '../data-plane.ts';
+import { Exchange, type Site } from '../exchange.ts';
 import { handle } from '../handle.ts';
 import type { Http2Guard } from '../http2-guard.ts';
 import { reject } from '../reject.ts';
@@ -191,11 +193,33 @@ export class Http2Client implements ClientSide {
   }
 }
 
+/** What a stream that a client opens comes to. */
+interface StreamHost {
+  readonly plane: DataPlane;
+  readonly site: Site;
+  readonly guard: Http2Guard;
+  readonly connection: (session: ServerHttp2Session) => Connection;
+}
+
 /**
- * The session of a stream that was just opened, if it can be served. One that cannot is closed; its error, of which nobody else would hear, ends
- * nothing else.
+ * Serves a stream that a client has opened, if it can be served.
+ * @param flags of the frame that ended the request's head
+ * @param raw name and value, alternating
  */
-export function sessionToServe(
+export function serveStream(
+  { plane, site, guard, connection }: StreamHost,
+  stream: ServerHttp2Stream,
+  flags: number,
+  raw: readonly string[],
+): void {
+  const session = sessionToServe(stream, guard);
+  if (session === undefined) return;
+  const client = new Http2Client(stream, raw, flags, plane.idleBodyTimeoutMs);
+  serve(new Exchange(plane, site, connection(session), client), client);
+}
+
+/** Its session, unless it is closed instead; its error, of which nobody else would hear, ends nothing else. */
+function sessionToServe(
   stream: ServerHttp2Stream,
   guard: Http2Guard,
 ): ServerHttp2Session | undefined {
@@ -208,7 +232,7 @@ export function sessionToServe(
 }
 
 /** The way of a request, but for what is no request here. */
-export function serveHttp2(exchange: Exchange, { method, expects }: Http2Client): void {
+function serve(exchange: Exchange, { method, expects }: Http2Client): void {
   if (method === 'CONNECT') {
     reject(exchange, new GatewayFault('methodNotAllowed', 'CONNECT is not served', { allow: '' }));
   } else if (expects === 'unknown') {

@@ -30,7 +30,7 @@ import {
 import { sendGoaway } from './goaway.ts';
 import { sessionBounds } from './stream-front.ts';
 import { Http1Client } from './http1-client.ts';
-import { Http2Client, serveHttp2, sessionToServe } from './http2-client.ts';
+import { serveStream } from './http2-client.ts';
 import { NodeConnection } from './node-connection.ts';
 import { parseFault, refuseConnection } from './refuse-connection.ts';
 import { reject } from '../reject.ts';
@@ -173,11 +173,9 @@ export class NodeListener implements EngineListener {
     // A listener of 'request' makes node:http2 answer streams by an imitation of HTTP/1.1, which has no place for an answer without a body.
     server.removeAllListeners('stream');
     server.on('stream', (stream: ServerHttp2Stream, _: unknown, flags: number, raw: string[]) => {
-      const session = sessionToServe(stream, this.#guard);
-      if (session === undefined) return;
-      const connection = this.#connection(session, session.socket);
-      const client = new Http2Client(stream, raw, flags, this.#plane.idleBodyTimeoutMs);
-      serveHttp2(new Exchange(this.#plane, this.#site, connection, client), client);
+      const connection = (session: ServerHttp2Session) => this.#connection(session, session.socket);
+      const host = { plane: this.#plane, site: this.#site, guard: this.#guard, connection };
+      serveStream(host, stream, flags, raw);
     });
     server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
       this.#switch(request, socket as Socket, head);

@@ -9,12 +9,12 @@ import type { Arrival } from '../arrivals.ts';
 import { plainAddress } from '../client-address.ts';
 import { Connection } from '../connection.ts';
 import type { DataPlane } from '../data-plane.ts';
-import { Exchange, type Site } from '../exchange.ts';
+import type { Site } from '../exchange.ts';
 import type { Http2Front } from '../http2-front.ts';
 import { Http2Guard } from '../http2-guard.ts';
 import type { Limits, ListenerOptions, Timeouts } from '../options.ts';
 import { sendGoaway } from './goaway.ts';
-import { Http2Client, serveHttp2, sessionToServe } from './http2-client.ts';
+import { serveStream } from './http2-client.ts';
 
 /** Bounds of node:http2's sessions. */
 export function sessionBounds(limits: Limits) {
@@ -109,11 +109,9 @@ export class StreamFront implements Http2Front {
         this.#guard.watch(session, this.#timeouts, arrival.socket, idleBodyTimeoutMs);
       })
       .on('stream', (stream: ServerHttp2Stream, _: unknown, flags: number, raw: string[]) => {
-        const session = sessionToServe(stream, this.#guard);
-        if (session === undefined) return;
-        const client = new Http2Client(stream, raw, flags, this.#plane.idleBodyTimeoutMs);
-        const connection = this.#connection(session);
-        serveHttp2(new Exchange(this.#plane, this.#site, connection, client), client);
+        const connection = (of: ServerHttp2Session) => this.#connection(of);
+        const host = { plane: this.#plane, site: this.#site, guard: this.#guard, connection };
+        serveStream(host, stream, flags, raw);
       });
   }
 

@@ -2,6 +2,7 @@ import type { Log } from '../../log.ts';
 import { SNAPSHOT, SNAPSHOT_TEMPORARY, segmentName } from './format.ts';
 import { mergeInThread } from './merger.ts';
 import type { SegmentWriter } from './segment-writer.ts';
+import type { SnapshotStats } from './snapshot-file.ts';
 import type { StateFolder } from './state-folder.ts';
 import type { Turns } from './turns.ts';
 
@@ -18,16 +19,10 @@ export interface CompactionOptions {
   readonly log: Log;
   /** Bytes of closed segments from which on they are merged. */
   readonly snapshotBytes: number;
+  /** The snapshot that is there to begin with, as far as it can be read. */
+  readonly last?: SnapshotStats | undefined;
   /** What ended before may go, epoch seconds. */
   goneBeforeSeconds(): number;
-}
-
-/** What the last merge made. */
-export interface SnapshotStats {
-  readonly tokens: number;
-  readonly bytes: number;
-  /** How long it took, milliseconds. */
-  readonly tookMs: number;
 }
 
 /** Makes snapshots of segments: when there is enough of them, and when somebody asks. One at a time. */
@@ -41,8 +36,10 @@ export class Compaction {
 
   constructor(options: CompactionOptions) {
     this.#options = options;
+    this.#last = options.last;
   }
 
+  /** The last snapshot, whoever made it; undefined where there is none yet. */
   get last(): SnapshotStats | undefined {
     return this.#last;
   }
@@ -131,8 +128,9 @@ export class Compaction {
         else await folder.remove(name);
       }
     });
-    this.#last = { tokens, bytes, tookMs: performance.now() - began };
-    log.debug(KEY, `snapshot of ${tokens} tokens, ${bytes} bytes`);
+    this.#last = { tokens, bytes };
+    const took = Math.round(performance.now() - began);
+    log.debug(KEY, `snapshot of ${tokens} tokens, ${bytes} bytes, made in ${took} ms`);
     return true;
   }
 }

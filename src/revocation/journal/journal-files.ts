@@ -72,6 +72,7 @@ export class JournalFiles {
       readers: this.#readers,
       log,
       snapshotBytes,
+      last: end.snapshot,
       goneBeforeSeconds: () =>
         Math.floor((this.#clock.earliest() - (this.#options.keepEndedMs ?? 86_400_000)) / 1000),
     });

@@ -1,7 +1,6 @@
 import { type Clock, systemClock } from '../clock.ts';
 import type { Lift, Rule } from '../rule.ts';
 import { Claim } from './claim.ts';
-import type { SnapshotStats } from './compaction.ts';
 import { GroupCommit, JournalTrouble } from './group-commit.ts';
 import { JournalFiles, JournalLeft, LEFT } from './journal-files.ts';
 import type { JournalOptions } from './journal-options.ts';
@@ -18,6 +17,7 @@ import type { Known, LiftRecord, RuleRecord, TokenRecord } from './record.ts';
 import { storyJson } from './record-codec.ts';
 import type { JournalTarget, RestoreResult } from './restore.ts';
 import { Repair } from './repair.ts';
+import type { SnapshotStats } from './snapshot-file.ts';
 import { StateFolder } from './state-folder.ts';
 import { Turns } from './turns.ts';
 
@@ -32,7 +32,7 @@ export interface JournalStats {
   readonly pendingBytes: number;
   readonly segments: number;
   readonly segmentBytes: number;
-  /** Undefined until a snapshot was made since the start. */
+  /** The last one, whoever made it. Undefined until there is one that can be read. */
   readonly snapshot: SnapshotStats | undefined;
   /** Why the last snapshot could not be made, where it could not. */
   readonly snapshotTrouble: string | undefined;

@@ -22,6 +22,7 @@ export interface MergeOrder {
   readonly identity: Identity;
   /** Number of the first segment that is not to be in the snapshot. */
   readonly coversBelow: number;
+  /** All that are not in the last snapshot yet, oldest first: by the number of the first a merge knows whether there must be one. */
   readonly segments: readonly SegmentPart[];
   /** What ended before is left out, epoch seconds. */
   readonly goneBeforeSeconds: number;
@@ -93,7 +94,7 @@ class Merge {
   async readSegments(): Promise<void> {
     const { identity, segments } = this.#order;
     const slices = new Slices();
-    const snapshot = await SnapshotFile.open(this, identity);
+    const snapshot = await this.#openSnapshot();
     if (snapshot instanceof SnapshotFile) {
       this.#snapshot = snapshot;
       this.#knownAsOfMs = snapshot.header.knownAsOfMs;
@@ -125,6 +126,16 @@ class Merge {
       }
     }
     for (const run of this.#runs) run.sort();
+  }
+
+  /** The last snapshot, or what is wrong with it; undefined where there was none yet. */
+  async #openSnapshot(): Promise<SnapshotFile | Damage | undefined> {
+    const { coversBelow, identity, segments } = this.#order;
+    const snapshot = await SnapshotFile.open(this, identity);
+    // Segments are counted from 1, and nothing but a merge takes one out of the chain: all before the oldest are in a snapshot.
+    const oldest = segments[0]?.number ?? coversBelow;
+    if (snapshot !== undefined || oldest === 1) return snapshot;
+    return { file: SNAPSHOT, kind: 'missing', detail: 'is missing' };
   }
 
   /** Writes the snapshot to a file. */

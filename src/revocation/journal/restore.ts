@@ -14,7 +14,7 @@ import type { LiftRecord, RuleRecord } from './record.ts';
 import { RuleBook } from './rule-book.ts';
 import { SegmentFile, type SegmentPart } from './segment-file.ts';
 import { Slices } from './slices.ts';
-import { SnapshotFile } from './snapshot-file.ts';
+import { SnapshotFile, type SnapshotStats } from './snapshot-file.ts';
 import type { StateFolder } from './state-folder.ts';
 
 /** Where a restore puts what it reads, which may know some of it already. Calls are synchronous; a token may come more than once, with different ends. */
@@ -50,6 +50,8 @@ export interface RestoreResult {
 export interface ChainEnd {
   readonly closed: readonly SegmentPart[];
   readonly last: SegmentPart;
+  /** Undefined: there is none, or none that can be read. */
+  readonly snapshot: SnapshotStats | undefined;
   /** Some of the files are damaged: what is still good of them is to be saved. */
   readonly salvage: boolean;
 }
@@ -75,6 +77,7 @@ class ChainReading {
   readonly #visitor: RecordVisitor;
   #numbers: number[] = [];
   #mark: Committed | undefined;
+  #snapshot: SnapshotStats | undefined;
   #tokens = 0;
   #knownAsOfMs = 0;
   #forgottenUntilMs = 0;
@@ -126,9 +129,11 @@ class ChainReading {
       this.#damage.push(snapshot);
       return oldest;
     }
-    this.#target.expect?.(snapshot.header.tokens);
+    const { number, tokens, knownAsOfMs, forgottenUntilMs } = snapshot.header;
+    this.#snapshot = { tokens, bytes: snapshot.bytes };
+    this.#target.expect?.(tokens);
     try {
-      for (let number = 0; number < snapshot.blocks; number++) await this.#block(snapshot, number);
+      for (let n = 0; n < snapshot.blocks; n++) await this.#block(snapshot, n);
       if (!(await snapshot.tail(this.#visitor)))
         this.#damaged(SNAPSHOT, 'has damaged rules or sources');
     } catch (error) {
@@ -136,7 +141,6 @@ class ChainReading {
     } finally {
       await snapshot.close();
     }
-    const { number, knownAsOfMs, forgottenUntilMs } = snapshot.header;
     this.#visitor.knownAsOf?.(knownAsOfMs);
     this.#forgottenUntilMs = forgottenUntilMs;
     // Merged already; they only had not been removed yet.
@@ -168,7 +172,8 @@ class ChainReading {
     // It is made before the first record is written, and never removed: without it nobody knows whether the end of the chain is there.
     if (this.#mark === undefined && (newest > 1 || last.bytes > HEADER_BYTES))
       this.#damaged(COMMITTED, 'is missing, or says nothing', 'missing');
-    return { closed, last, salvage: this.#damage.length > this.#folder.damage.length };
+    const salvage = this.#damage.length > this.#folder.damage.length;
+    return { closed, last, snapshot: this.#snapshot, salvage };
   }
 
   finish(): RestoreResult {

@@ -36,16 +36,25 @@ export function sealBlock(block: Buffer, count: number, number: number, seed: nu
   block.writeUInt32LE(crc32(block.subarray(0, CHECKSUM_AT * 4), seed), CHECKSUM_AT * 4);
 }
 
+/** How large a snapshot is. */
+export interface SnapshotStats {
+  readonly tokens: number;
+  readonly bytes: number;
+}
+
 /** The sorted snapshot, open for reading. */
 export class SnapshotFile {
   readonly header: Header;
   readonly blocks: number;
+  /** Size of the file. */
+  readonly bytes: number;
   readonly #file: FileHandle;
   readonly #buffer = Buffer.allocUnsafeSlow(BLOCK_BYTES);
   readonly #words = new Uint32Array(this.#buffer.buffer);
 
-  private constructor(header: Header, file: FileHandle) {
+  private constructor(header: Header, bytes: number, file: FileHandle) {
     this.header = header;
+    this.bytes = bytes;
     this.blocks = blocksFor(header.tokens);
     this.#file = file;
   }
@@ -62,7 +71,7 @@ export class SnapshotFile {
       if ('seed' in header) {
         const { size } = await file.stat();
         const expected = HEADER_BYTES + blocksFor(header.tokens) * BLOCK_BYTES + header.tailBytes;
-        if (size === expected) return new SnapshotFile(header, file);
+        if (size === expected) return new SnapshotFile(header, size, file);
         await file.close();
         const detail = `has ${size} bytes and should have ${expected}`;
         return { file: SNAPSHOT, kind: 'damaged', detail };

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -14,9 +15,10 @@ import { join } from 'node:path';
 import { tmpdir } from 'node:os';
 import { after, before, test, type TestContext } from 'node:test';
 import fc from 'fast-check';
+import { JournalTrouble } from '../../../src/revocation/journal/group-commit.ts';
 import type { JournalOptions } from '../../../src/revocation/journal/journal.ts';
 import { HEADER_BYTES } from '../../../src/revocation/journal/format.ts';
-import { fingerprintText } from '../../../src/revocation/journal/record.ts';
+import { fingerprintText, type Known } from '../../../src/revocation/journal/record.ts';
 import { until } from '../../support/until.ts';
 import { fingerprint, LATER_S, open, type Opened, subjectRule, temporaryFolder } from './stage.ts';
 
@@ -69,6 +71,17 @@ function copyOf(t: Pick<TestContext, 'after'>, folder: string): string {
 
 function has(opened: Opened, number: number): boolean {
   return opened.memory.tokens.has(fingerprintText(fingerprint(number), 0));
+}
+
+/** What a list would say that holds so many tokens. */
+function list(count: number): () => Iterable<Known> {
+  return () =>
+    Array.from({ length: count }, (_, i) => ({
+      kind: 'token',
+      fingerprints: fingerprint(i),
+      at: 0,
+      endSeconds: LATER_S,
+    }));
 }
 
 /** What a damaged start must be: said, closed, and healed by itself so that the next one is whole, though still closed. */
@@ -290,12 +303,8 @@ test('files of another gateway, or made with another secret, are said and not us
 
 test('damage found by a merge under way is healed from what the list holds', async (t) => {
   const folder = filledFolder(t);
-  const known = (number: number) =>
-    ({ kind: 'token', fingerprints: fingerprint(number), at: 0, endSeconds: LATER_S }) as const;
   {
-    await using opened = await open(folder, {
-      everything: () => Array.from({ length: 3040 }, (_, i) => known(i)),
-    });
+    await using opened = await open(folder, { everything: list(3040) });
     const bytes = readFileSync(join(folder, 'snapshot'));
     bytes[5000] = (bytes[5000] ?? 0) ^ 1;
     writeFileSync(join(folder, 'snapshot'), bytes);
@@ -307,6 +316,59 @@ test('damage found by a merge under way is healed from what the list holds', asy
   await using again = await open(folder);
   assert.equal(again.restored.whole, true);
   assert.equal(again.memory.tokens.size, 3040);
+});
+
+test('a snapshot that vanished under way is missed by the next merge, and healed from what the list holds', async (t) => {
+  const everything = list(3050);
+  for (const publishedBy of ['an earlier process', 'this process'] as const) {
+    const folder = copyOf(t, filledFolder(t));
+    {
+      await using opened = await open(folder, { everything });
+      const { journal, lines } = opened;
+      if (publishedBy === 'this process') await journal.snapshot();
+      for (let i = 3040; i < 3050; i++) journal.token(fingerprint(i), 0, LATER_S, 'broker', 3);
+      await journal.durable();
+      rmSync(join(folder, 'snapshot'));
+      await journal.snapshot();
+      assert.ok(
+        lines.some((line) => line.includes('snapshot is missing')),
+        publishedBy,
+      );
+      await until(() => !journal.incomplete, 'the journal is whole again');
+      await journal.durable();
+    }
+    await using again = await open(folder);
+    assert.equal(again.restored.whole, true);
+    assert.equal(again.memory.tokens.size, 3050, publishedBy);
+  }
+});
+
+test('a snapshot that vanished and cannot be made good from a list leaves the journal in trouble, and the next start knows nothing', async (t) => {
+  const folder = filledFolder(t);
+  {
+    await using opened = await open(folder);
+    rmSync(join(folder, 'snapshot'));
+    await opened.journal.snapshot();
+    await assert.rejects(opened.journal.durable(), JournalTrouble);
+    await until(() => existsSync(join(folder, 'snapshot')), 'what is left is saved');
+    opened.journal.knownAsOf(KNOWN_AS_OF + 100);
+  }
+  await using again = await open(folder);
+  assert.equal(again.memory.tokens.size, 40);
+  assert.equal(again.restored.knownAsOfWallMs, undefined);
+});
+
+test('where nothing was merged yet no snapshot is missed', async (t) => {
+  const folder = temporaryFolder(t);
+  for (let life = 0; life < 2; life++) {
+    await using opened = await open(folder);
+    opened.journal.token(fingerprint(life), 0, LATER_S, 'broker', 1);
+    await opened.journal.durable();
+    if (life === 1) await opened.journal.snapshot();
+    assert.equal(opened.journal.incomplete, false);
+  }
+  await using again = await open(folder);
+  assert.deepEqual([again.restored.whole, again.memory.tokens.size], [true, 2]);
 });
 
 test('cut at any byte of any segment: what was acknowledged by then is there, or damage is said', async (t) => {

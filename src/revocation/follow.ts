@@ -256,16 +256,19 @@ export class Follower {
       return;
     }
     if (this.#target.addToken(revocation, this.#source.name) === 'full') this.#full = true;
-    this.#added++;
+    else this.#added++;
   }
 
   #rule(event: RuleEvent): void {
     const parsed = parseRule(event, this.#options.policy, this.#clock.latest());
     const { name } = this.#source;
+    let full = false;
     switch (parsed.action) {
       case 'revoke':
-        for (const rule of parsed.rules)
-          if (this.#target.addRule(rule, name) === 'full') this.#full = true;
+        for (const rule of parsed.rules) {
+          const outcome = this.#target.addRule(rule, name);
+          full ||= outcome === 'full' || outcome === 'too many shapes';
+        }
         break;
       case 'lift':
         for (const lift of parsed.lifts)
@@ -277,7 +280,8 @@ export class Follower {
       case 'ended':
         return;
     }
-    this.#added++;
+    if (full) this.#full = true;
+    else this.#added++;
   }
 
   #drop(reason: string): void {

@@ -59,8 +59,10 @@ export class RevocationReader {
 
   /** Asked on every request, after the verified-token cache. What is known revoked comes before unknown: 401 before 503. */
   check(token: TokenIdentity): RevocationAnswer {
+    // Before the list is asked: what makes it fresh is written behind what was heard, and could be between the two.
+    const fresh = this.knowledge() === 'fresh';
     if (this.revokedBy(token) !== undefined) return 'revoked';
-    return this.knowledge() === 'fresh' ? 'clear' : 'unknown';
+    return fresh ? 'clear' : 'unknown';
   }
 
   /** What denies this verified token: an entry of its own, or a rule. Undefined: nothing does. */

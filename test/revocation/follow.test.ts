@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Revocations, type RevocationsOptions } from '../../src/revocation/revocations.ts';
+import { MAX_SHAPES } from '../../src/revocation/rule-shapes.ts';
 import type { RevocationSink, RevocationSource } from '../../src/revocation/source.ts';
 import { jwtIdentity } from '../../src/revocation/token-identity.ts';
 import { recordedLog } from '../support/recorded-log.ts';
@@ -375,6 +376,22 @@ describe('freshness', () => {
     await until(() => store.follows === 2, 'it is read anew');
     store.sink().alive();
     assert.equal(revocations.ready, true, 'this reading refused nothing');
+    await revocations.close();
+  });
+
+  it('a rule of too many different sets of claims is missed like one that found no room', async () => {
+    const store = puppet('store', 'list');
+    const { revocations } = follow([store], 'deny', { maxStalenessMs: 50 });
+    store.sink().complete();
+    const issuedBefore = Date.now();
+    for (let i = 0; i <= MAX_SHAPES; i++)
+      store.sink().rule({ action: 'revoke', claims: { [`claim${i}`]: 'x' }, issuedBefore });
+    store.sink().alive();
+    await until(() => !revocations.ready, 'knowledge is stale');
+    assert.ok(revocations.doubts().some(({ code }) => code === 'list_full'));
+    await until(() => store.follows === 2, 'it is read anew');
+    store.sink().alive();
+    assert.equal(revocations.ready, true, 'this reading has none too many');
     await revocations.close();
   });
 

@@ -227,6 +227,26 @@ describe('a reader', () => {
     assert.equal(reader.check({ ...named('dead'), expiresAtMs: NOW + 1_000 }), 'revoked');
   });
 
+  it('does not say clear of a token that was looked for before all was known', () => {
+    const { list, reader } = stage();
+    const dead = { ...named('dead'), expiresAtMs: NOW + 1_000 };
+    const { scopes } = dead;
+    // What another thread does while this one is in the middle of its look.
+    const meanwhile = {
+      digests: [],
+      expiresAtMs: dead.expiresAtMs,
+      get scopes() {
+        list.addToken({ keys: keysNamed('dead'), endsAtMs: NOW + 60_000 }, 'test');
+        const now = momentOf();
+        list.state.knownAsOf(now.monotonic, now.wall);
+        list.state.known = true;
+        return scopes;
+      },
+    };
+    assert.equal(reader.check(meanwhile), 'unknown');
+    assert.equal(reader.check(dead), 'revoked');
+  });
+
   it('counts a gap as stale only where it is told to', () => {
     for (const staleInGap of [false, true]) {
       const { list, reader } = stage({ staleInGap });

@@ -9,6 +9,7 @@ import { type PlaceOf, withPlace } from './place.ts';
 import { type Journal, openJournal } from './revocation/journal/journal.ts';
 import type { Tables } from './revocation/revocation-list.ts';
 import { Revocations, type RevocationsOptions } from './revocation/revocations.ts';
+import { basisOf } from './source-basis.ts';
 import { createPublisher, createSource, type SourceContext } from './source-table.ts';
 import { allowHandover, requestHandover } from './state-handover.ts';
 import type { Trust } from './trust.ts';
@@ -112,6 +113,7 @@ export async function openRevocations(
     clockSkewMs: server.clockSkewMs,
     longestTokenLifeMs: revocation.longestTokenLifeMs,
     consumerKeyClaims: consumerKeyClaims(auth.issuers),
+    basis: basisOf(revocation.sources, revocation.longestTokenLifeMs, journal.secret),
     secret: journal.secret,
     journal,
     replaceTables,

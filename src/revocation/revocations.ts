@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '../log.ts';
+import { Basis } from './basis.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { type Doubt, doubtsOf } from './doubts.ts';
 import { Follower, longestPause, type SourceStatus } from './follow.ts';
@@ -47,6 +48,8 @@ export interface RevocationsOptions {
   readonly longestTokenLifeMs: number;
   /** Claims that hold a client id, beside those that always count. */
   readonly consumerKeyClaims: readonly string[];
+  /** A digest of what is followed, and how: see {@link Basis}. Absent: what an earlier run has known counts in any case. */
+  readonly basis?: string;
   /** What fingerprints are keyed with: the journal's, where there is one. */
   readonly secret: Uint8Array;
   /** Absent: nothing survives a restart. */
@@ -67,6 +70,7 @@ export class Revocations {
   readonly #followers: readonly Follower[];
   readonly #gaps: Gaps;
   #restoredWhole = false;
+  readonly #basis: Basis;
   /** What was acknowledged is lost, and no required source is there to say it again: nothing counts as known until the next start. */
   #lost = false;
   readonly #overflow = new Overflow(JOURNAL);
@@ -83,6 +87,7 @@ export class Revocations {
     const { clockSkewMs, secret, maxEntries, journal, sources } = options;
     const clock = options.clock ?? systemClock;
     this.#options = options;
+    this.#basis = new Basis(options.basis);
     this.list = new RevocationList({
       clock,
       secret,
@@ -129,16 +134,15 @@ export class Revocations {
     if (journal === undefined) return;
     const restored = await journal.restore(this.list.restoring, ({ whole }) => {
       if (!whole) this.#damagedMeanwhile();
+      this.#basis.again();
+      this.#saveGaps();
     });
     for (const note of restored.damage) log.warn(LOG_KEY, note);
     if (!restored.whole) this.#damaged();
-    // What was never known cannot have been kept: a subscription may be older than this folder.
-    const known = restored.knownAsOfWallMs !== undefined;
-    this.#restoredWhole =
-      (await this.#restoreGaps(journal, known)) !== undefined && restored.whole && known;
-    if (!restored.whole || restored.knownAsOfWallMs === undefined || !this.#overflow.isEmpty)
-      return;
-    const moment = momentOfWall(restored.knownAsOfWallMs);
+    const knownAsOfMs = await this.#restoreGaps(journal, restored.knownAsOfWallMs);
+    this.#restoredWhole &&= restored.whole;
+    if (!restored.whole || knownAsOfMs === undefined || !this.#overflow.isEmpty) return;
+    const moment = momentOfWall(knownAsOfMs);
     this.list.state.knownAsOf(
       moment?.monotonic ?? Number.NEGATIVE_INFINITY,
       moment?.wall ?? Number.NEGATIVE_INFINITY,
@@ -152,21 +156,34 @@ export class Revocations {
     this.#update();
   }
 
-  /** @returns the gaps of the last run; undefined: nobody knows which they were */
-  async #restoreGaps(
-    journal: Journal,
-    known: boolean,
-  ): Promise<ReadonlyMap<string, number> | undefined> {
-    const gaps = await journal.loadGaps();
+  /**
+   * @param claimedMs up to when the last run claims to have missed nothing
+   * @returns the same, where it followed what is followed now
+   */
+  async #restoreGaps(journal: Journal, claimedMs: number | undefined): Promise<number | undefined> {
+    const { log } = this.#options;
+    const kept = await journal.loadGaps();
+    const knownAsOfMs = this.#basis.restore(kept, claimedMs);
+    if (claimedMs !== undefined && kept === undefined)
+      log.warn(LOG_KEY, 'The journal does not tell which gaps were open');
+    else if (claimedMs !== knownAsOfMs)
+      log.warn(
+        LOG_KEY,
+        'The sources were configured otherwise in the last run: what was known then does not count',
+      );
     // A topic that has a store by now, or is followed no more, has none.
     const unbacked = this.#unbacked();
-    const stillOpen = [...(gaps ?? [])].filter(([name]) => unbacked.includes(name));
-    this.#gaps.restore(new Map(stillOpen));
-    if (gaps !== undefined) return gaps;
-    if (known) this.#options.log.warn(LOG_KEY, 'The journal does not tell which gaps were open');
+    const gaps =
+      knownAsOfMs === undefined
+        ? unbacked.map((name) => [name, Date.now()] as const)
+        : [...(kept ?? [])].filter(([name]) => unbacked.includes(name));
+    this.#gaps.restore(new Map(gaps));
+    // What was never known cannot have been kept: a subscription may be older than this folder.
+    this.#restoredWhole = kept !== undefined && knownAsOfMs !== undefined;
     // No moment is claimed before there is a file of gaps: so one that is missing later is known to be.
-    if (!known || unbacked.length === 0) this.#saveGaps();
-    return undefined;
+    if (knownAsOfMs === undefined || (kept === undefined && unbacked.length === 0))
+      this.#saveGaps();
+    return knownAsOfMs;
   }
 
   start(): void {
@@ -337,7 +354,8 @@ export class Revocations {
 
   /** What keeps them from being written is said by the journal, which tries again. */
   #saveGaps(): void {
-    this.#savingGaps = this.#options.journal?.saveGaps(this.#gaps.ends()).catch(() => undefined);
+    const kept = this.#basis.keptWith(this.#gaps.ends());
+    this.#savingGaps = this.#options.journal?.saveGaps(kept).catch(() => undefined);
   }
 
   #full(source: string, why: string): void {

@@ -139,3 +139,43 @@ describe('a gap', () => {
     }
   });
 });
+
+describe('what an earlier run has known', () => {
+  const store = () => [
+    {
+      source: { ...topic(), name: 'store', kind: 'list' as const },
+      policy: POLICY,
+      required: true,
+      tellsOf: [],
+    },
+  ];
+
+  /** A run whose only source is never read; and one without sources, which knows all there is. */
+  const waiting = (folder: string, basis: string) => openCore(folder, { basis, sources: store() });
+  const knowing = async (folder: string, basis: string): Promise<void> => {
+    const { revocations, close } = await openCore(folder, { basis });
+    const begun = performance.now();
+    revocations.start();
+    const isSaidAnew = () => (revocations.stalenessMs ?? Infinity) < performance.now() - begun;
+    await until(isSaidAnew, 'it is said of a moment after the start');
+    await close();
+  };
+
+  it('is known after a restart that follows the same', async (t) => {
+    const folder = temporaryFolder(t);
+    await knowing(folder, 'a');
+    const second = await waiting(folder, 'a');
+    assert.equal(second.revocations.reader.knowledge(), 'fresh');
+    await second.close();
+  });
+
+  it('is not known where something else is followed, nor by the run after that', async (t) => {
+    const folder = temporaryFolder(t);
+    await knowing(folder, 'a');
+    for (const basis of ['b', 'b', 'a']) {
+      const run = await waiting(folder, basis);
+      assert.equal(run.revocations.reader.knowledge(), 'never', basis);
+      await run.close();
+    }
+  });
+});

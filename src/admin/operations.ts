@@ -88,6 +88,7 @@ export interface Revoked {
   readonly kind: Exclude<RevocationKind, 'lift'>;
   /** `known`: nothing changed, it was revoked for at least as long already. */
   readonly applied: 'added' | 'extended' | 'known';
+  /** What is held: later than what was asked for where a later end was known. */
   readonly endsAtMs: number;
   /** Rules only. */
   readonly issuedBeforeMs?: number;

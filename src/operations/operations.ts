@@ -198,14 +198,14 @@ export class GatewayOperations implements Operations {
     const done = { id: idOfToken(prints), applied: APPLIED[result] };
     acts(done);
     await this.#durable();
-    const { endsAtMs } = revocation;
     const published = await publishing.token(
-      outgoingToken(event.token ?? '', event.issuer, endsAtMs),
+      outgoingToken(event.token ?? '', event.issuer, revocation.endsAtMs),
     );
     return {
       ...done,
       kind: 'token',
-      endsAtMs,
+      // What is held, which is more than was asked for where a later end was known.
+      endsAtMs: list.heldUntil(revocation),
       published,
       ...(await this.#confirmed(prints, 'tokens', request.waitMs)),
     };

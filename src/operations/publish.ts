@@ -3,17 +3,23 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Published } from '../admin/operations.ts';
 import type { Lift, Rule } from '../revocation/rule.ts';
 import type { OutgoingRevocation, RevocationPublisher } from '../revocation/source.ts';
+import { readWholeJwt } from '../revocation/whole-jwt.ts';
 
 /** How long an operator waits for a broker or store, milliseconds. What it has not taken by then is said to be not published. */
 const PUBLISH_TIMEOUT_MS = 5_000;
 
-/** The token of an operator's revocation as other gateways are to hear of it: a JWT by its `jti`, where it has one. */
+/**
+ * The token of an operator's revocation as other gateways are to hear of it: a JWT by its `jti`, where it has one. A bare value may be a
+ * `jti`, so it goes as that of a JWT too: WSO2's gateways deny no `jti` that comes as anything else.
+ * @param expiresAtMs epoch milliseconds
+ */
 export function outgoingToken(
   token: string,
   issuer: string | undefined,
   expiresAtMs: number,
 ): OutgoingRevocation {
-  const named = namesOfJwt(token);
+  const jwt = readWholeJwt(token);
+  const named = jwt?.jti === undefined || jwt.jti === '' ? undefined : jwt;
   const of = named?.issuer ?? issuer;
   return {
     eventId: randomUUID(),
@@ -22,21 +28,6 @@ export function outgoingToken(
     ...(of === undefined ? {} : { issuer: of }),
     expiresAtMs,
   };
-}
-
-/** What a whole JWT calls itself; undefined for anything else and for one without `jti`. */
-function namesOfJwt(token: string): { jti: string; issuer: string | undefined } | undefined {
-  const parts = token.trim().split('.');
-  if (parts.length !== 3) return undefined;
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(parts[1] ?? '', 'base64url').toString('utf8'));
-    if (typeof claims !== 'object' || claims === null) return undefined;
-    const { jti, iss } = claims as { jti?: unknown; iss?: unknown };
-    if (typeof jti !== 'string' || jti === '') return undefined;
-    return { jti, issuer: typeof iss === 'string' ? iss : undefined };
-  } catch {
-    return undefined;
-  }
 }
 
 /** Hands a revocation, a rule or a lift to every channel that can take it, all at once. Never rejects. */

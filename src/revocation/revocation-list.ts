@@ -158,6 +158,15 @@ export class RevocationList implements RevocationTarget {
     return result;
   }
 
+  /** When the last name of a revocation that was added may be forgotten, epoch milliseconds: at its own end, or at a later one that was known. */
+  heldUntil({ keys, endsAtMs }: Revocation): number {
+    const prints = this.#fingerprinter.of(keys);
+    const ends = keys.map((_, i) => this.#tokens.endOf(prints, i * FINGERPRINT_WORDS));
+    const latest = Math.max(...ends);
+    // All ends are rounded up: its own is no later one for that.
+    return latest > endSeconds(endsAtMs) ? latest * 1000 : endsAtMs;
+  }
+
   /** The latest cut-off counts; one that was lifted has no effect. */
   addRule(rule: Rule, source: string, author?: Author): RuleOutcome {
     const learntAtMs = this.#options.clock.latest();

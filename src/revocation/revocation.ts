@@ -2,6 +2,7 @@ import { revocationEnd } from './lifetime.ts';
 import type { RuleKind } from './rule.ts';
 import { canonicalEcdsa, SHORTEST_SIGNATURE } from './signature.ts';
 import { keyOfBytes, keyOfDigest, keyOfText } from './token-key.ts';
+import { readWholeJwt } from './whole-jwt.ts';
 
 /** How a bare number for a lifetime is to be read. `auto` takes the longest plausible reading. */
 export type TtlUnit = 'auto' | 'seconds' | 'milliseconds' | 'epochSeconds' | 'epochMilliseconds';
@@ -81,7 +82,7 @@ function keysOf(
   }
   if (event.token === undefined || event.token === '') return 'no token in it';
   const { token } = event;
-  const jwt = parseWholeJwt(token);
+  const jwt = readWholeJwt(token);
   if (jwt === undefined) return scopes.flatMap((scope) => keysOfBareValue(scope, token));
 
   // A whole JWT names its issuer itself: it counts for that one, also where the event says nothing.
@@ -108,37 +109,4 @@ function keysOfBareValue(scope: string | null, value: string): string[] {
     }
   }
   return keys;
-}
-
-/** The parts of a whole JWT in an event, whatever spelling of base64url it came in; undefined if it is not one. */
-function parseWholeJwt(
-  text: string,
-): { signingInput: string; issuer: string | undefined; jti: string | undefined } | undefined {
-  const parts = text.trim().split('.');
-  const [header, payload] = parts;
-  if (parts.length !== 3 || header === undefined || payload === undefined) return undefined;
-  const headerBytes = Buffer.from(header, 'base64url');
-  if (!('alg' in (jsonObject(headerBytes) ?? {}))) return undefined;
-  const payloadBytes = Buffer.from(payload, 'base64url');
-  const claims = jsonObject(payloadBytes);
-  const claim = (name: string): string | undefined => {
-    const value = claims?.[name];
-    return typeof value === 'string' ? value : undefined;
-  };
-  return {
-    signingInput: `${headerBytes.toString('base64url')}.${payloadBytes.toString('base64url')}`,
-    issuer: claim('iss'),
-    jti: claim('jti'),
-  };
-}
-
-function jsonObject(bytes: Buffer): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(bytes.toString('utf8'));
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }

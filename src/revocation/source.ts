@@ -57,8 +57,9 @@ export interface RevocationSink {
 export interface OutgoingRevocation {
   /** UUID; the same for every copy of one revocation. */
   readonly eventId: string;
-  /** `jti` for a JWT, the token itself for an opaque one. */
+  /** `jti` for a JWT that has one, otherwise what was given: the token itself, or one of its names. */
   readonly token: string;
+  /** `opaque` only where that is known: of a bare value nobody can say that it is no `jti`, so it counts as a JWT's. */
   readonly tokenType: 'JWT' | 'opaque';
   /** Issuer whose tokens are meant. Absent: every issuer's. */
   readonly issuer?: string;

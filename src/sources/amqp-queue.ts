@@ -1,6 +1,7 @@
 import type { Channel } from 'amqplib';
 import type { Log } from '../log.ts';
 import { OperatorError } from '../errors.ts';
+import { digestOf } from '../revocation/token-key.ts';
 import type { AmqpDialer, AmqpLink } from './amqp-dialer.ts';
 
 /** A queue that the topic's messages come to. */
@@ -9,7 +10,7 @@ export interface TopicQueue {
   readonly name: string;
   /** The exchanges that it is bound to. */
   readonly exchanges: readonly string[];
-  /** It was there, and bound, before: what was published meanwhile is in it. */
+  /** It was there, and bound to this topic on these exchanges, before: what was published meanwhile is in it. */
   readonly kept: boolean;
 }
 
@@ -29,6 +30,8 @@ const DEFAULT_EXPIRES_MS = 30 * 86_400_000;
 /** RabbitMQ keeps `x-expires` in 32 bits. */
 const LONGEST_EXPIRES_MS = 2 ** 32 - 1;
 const NOT_FOUND = 404;
+/** Digits of base64url that tell one binding from another in the name of its mark. */
+const MARK_DIGITS = 16;
 
 /** @throws OperatorError `ERR_DURABLE_SUBSCRIPTION` */
 export function checkDurableSubscription(name: string | undefined): void {
@@ -68,24 +71,52 @@ export class TopicQueues {
 
   /**
    * The queue stays when the connection goes, so what it finds there was kept. On RabbitMQ that it is there does not say that it was ever
-   * bound: an exchange beside it, made after the bindings and removed before the queue is made anew, does. RabbitMQ deletes exclusive queues
-   * with their connection, so there only the consumer is exclusive; other brokers get what the JMS clients declare.
+   * bound to this topic: the mark of this binding does. RabbitMQ deletes exclusive queues with their connection, so there only the consumer
+   * is exclusive; other brokers get what the JMS clients declare.
    */
   async #openDurable(link: AmqpLink, channel: Channel, subscription: string): Promise<TopicQueue> {
     const { isRabbitmq } = link;
     const wanted = isRabbitmq
       ? `portcullis.${subscription}`
       : `${this.#dialer.url.vhost.replace(/^\//, '')}:${subscription}`;
-    const mark = `${wanted}.bound`;
     const there = await this.#isThere(link, (side) => side.checkQueue(wanted));
-    const kept =
-      there && (!isRabbitmq || (await this.#isThere(link, (side) => side.checkExchange(mark))));
-    if (isRabbitmq && !kept) await channel.deleteExchange(mark);
+    if (isRabbitmq && !there) await this.#removeMarks(channel, wanted);
     // What is there already is taken with whatever arguments it was made.
     const name = there ? wanted : await this.#declareDurable(link, channel, wanted);
     const exchanges = await this.#bind(link, channel, name);
-    if (isRabbitmq && !kept) await channel.assertExchange(mark, 'fanout', { durable: true });
-    return { name, exchanges, kept };
+    const marked = !isRabbitmq || (await this.#mark(link, channel, name, exchanges));
+    return { name, exchanges, kept: there && marked };
+  }
+
+  /**
+   * Marks a queue as bound to these exchanges, once it is: by an exchange of its own, which nothing is published to. RabbitMQ deletes it with
+   * the queue, whose binding keeps it, so no mark speaks for a queue that was made later. A queue keeps its bindings, and so their marks.
+   * @returns whether it was marked before
+   */
+  async #mark(
+    link: AmqpLink,
+    channel: Channel,
+    queue: string,
+    exchanges: readonly string[],
+  ): Promise<boolean> {
+    const mark = this.#markOf(queue, exchanges);
+    const marked = await this.#isThere(link, (side) => side.checkExchange(mark));
+    if (!marked) await channel.assertExchange(mark, 'fanout', { durable: true, autoDelete: true });
+    // Also when it was there: whoever made it may have died before this.
+    await channel.bindQueue(queue, mark, '');
+    return marked;
+  }
+
+  /** Before a queue is made: a mark whose maker died before the queue was bound to it did not go with that queue. */
+  async #removeMarks(channel: Channel, queue: string): Promise<void> {
+    const { topicExchange } = this.#dialer.url;
+    for (const exchanges of [[topicExchange], [topicExchange, RABBITMQ_JMS_EXCHANGE]])
+      await channel.deleteExchange(this.#markOf(queue, exchanges));
+  }
+
+  #markOf(queue: string, exchanges: readonly string[]): string {
+    const bound = digestOf(JSON.stringify([this.#options.topic, ...exchanges]));
+    return `${queue}.bound.${bound.slice(0, MARK_DIGITS)}`;
   }
 
   async #declareDurable(link: AmqpLink, channel: Channel, wanted: string): Promise<string> {

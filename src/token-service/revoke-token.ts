@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { digestOf } from '../revocation/token-key.ts';
+import { readWholeJwt, type WholeJwt } from '../revocation/whole-jwt.ts';
 import type { Client } from './credentials.ts';
 import { readForm } from './form.ts';
 import { OPAQUE_PREFIX } from './issue-token.ts';
@@ -38,12 +39,14 @@ async function whatToRevoke(
   client: Client,
   text: string,
 ): Promise<RevokedToken | undefined> {
-  const jwt = claimsOfJwt(text);
+  const jwt = readWholeJwt(text);
   const found =
     state.tokens.byText(text) ??
     state.tokens.byJti(text) ??
     // Another spelling of a token of ours, or one with a broken signature: it names the jti, and that is all a revocation needs.
-    (jwt?.jti === undefined || jwt.iss !== state.issuer ? undefined : state.tokens.byJti(jwt.jti));
+    (jwt?.jti === undefined || jwt.issuer !== state.issuer
+      ? undefined
+      : state.tokens.byJti(jwt.jti));
   if (found !== undefined) {
     return found.clientId === client.id || client.revokeAny ? knownToken(found, text) : undefined;
   }
@@ -95,56 +98,25 @@ function knownToken(found: FoundToken, text: string): RevokedToken {
 async function jwtWithoutRecord(
   state: ServiceState,
   client: Client,
-  jwt: JwtClaims,
+  jwt: WholeJwt,
   text: string,
 ): Promise<RevokedToken | undefined> {
-  if (jwt.jti === undefined || jwt.jti.length > LONGEST_NAME) {
+  const { jti, issuer, claims } = jwt;
+  if (jti === undefined || jti === '' || jti.length > LONGEST_NAME) {
     if (client.revokeAny) {
       state.log.warn('TokenService', 'a JWT was not revoked: it has no jti that names it');
     }
     return undefined;
   }
-  if (jwt.iss !== state.issuer) {
+  if (issuer !== state.issuer) {
     if (!client.revokeAny) return undefined;
-    const { iss } = jwt;
-    const named = typeof iss === 'string' && iss !== '' && iss.length <= LONGEST_NAME;
-    return namedBy(jwt.jti, named ? iss : undefined, longestEnd(state));
+    const named = issuer !== undefined && issuer !== '' && issuer.length <= LONGEST_NAME;
+    return namedBy(jti, named ? issuer : undefined, longestEnd(state));
   }
   const signed = await state.keys.verifies(text);
-  if (!client.revokeAny && !(signed && jwt.clientId === client.id)) return undefined;
+  if (!client.revokeAny && !(signed && claims['client_id'] === client.id)) return undefined;
   const longestMs = longestEnd(state);
-  const endsAtMs = signed ? Math.min(jwt.endsAtMs ?? longestMs, longestMs) : longestMs;
-  return namedBy(jwt.jti, state.issuer, endsAtMs);
-}
-
-interface JwtClaims {
-  readonly iss: unknown;
-  readonly jti: string | undefined;
-  readonly clientId: unknown;
-  readonly endsAtMs: number | undefined;
-}
-
-/**
- * What a text that looks like a JWT claims; nothing of it is proved. A JWT is two dots behind a first part that decodes to a JSON object
- * with `alg`, as gateways tell it from an opaque token.
- */
-function claimsOfJwt(text: string): JwtClaims | undefined {
-  const parts = text.split('.');
-  if (parts.length !== 3 || objectIn(parts[0])?.['alg'] === undefined) return undefined;
-  const { iss, jti, client_id: clientId, exp } = objectIn(parts[1]) ?? {};
-  return {
-    iss,
-    jti: typeof jti === 'string' && jti !== '' ? jti : undefined,
-    clientId,
-    endsAtMs: typeof exp === 'number' ? exp * 1000 : undefined,
-  };
-}
-
-function objectIn(part: string | undefined): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value = JSON.parse(Buffer.from(part ?? '', 'base64url').toString('utf8')) as unknown;
-    return typeof value === 'object' && value !== null ? { ...value } : undefined;
-  } catch {
-    return undefined;
-  }
+  const { exp } = claims;
+  const knownMs = signed && typeof exp === 'number' ? exp * 1000 : longestMs;
+  return namedBy(jti, state.issuer, Math.min(knownMs, longestMs));
 }

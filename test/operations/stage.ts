@@ -37,9 +37,12 @@ export async function operating(t: TestContext) {
   return {
     operations,
     journal,
+    list: revocations.list,
     acting,
-    revokeToken: (token: string) =>
-      operations.revoke({ what: { token: { token } } }, BY, (one) => acting.push(one)),
+    revokeToken: (token: string, endsAtMs?: number) =>
+      operations.revoke({ what: { token: { token, expiryTime: endsAtMs } } }, BY, (one) =>
+        acting.push(one),
+      ),
     revokeSubject: (sub: string, times: { issuedBefore?: number; endsAt?: number } = {}) =>
       operations.revoke(
         {

@@ -119,6 +119,58 @@ describe('acknowledgements and proofs of a subscription', { timeout: 180_000 }, 
     assert.equal(await stands(), true);
   });
 
+  behaves('a queue that was bound to something else closes no gap', async (name) => {
+    const [queue, exchange] = [`portcullis.${name}`, `exchange-${name}`];
+    const sink = new CollectingSink();
+    const stands = async (topic: string, providerUrl = urlOf()): Promise<boolean | undefined> => {
+      const { length } = sink.completes;
+      const following = follow(topic, { durableSubscription: name, providerUrl }, sink);
+      await following.until(({ completes }) => completes.length > length, 'it stands');
+      await following.stop();
+      return sink.gapless.at(-1);
+    };
+    const marks = async (): Promise<number> =>
+      (await broker.ctl('list_exchanges', 'name')).split(`${queue}.bound`).length - 1;
+    await withChannel(async (channel) => {
+      await channel.assertExchange(exchange, 'topic', { durable: true });
+    });
+    const elsewhere = `${urlOf()}&defaulttopicexchange='${exchange}'`;
+
+    assert.equal(await stands('one'), false);
+    await publish('two', 'missed');
+    assert.equal(await stands('two'), false, 'nothing was kept of this topic');
+    assert.ok(!sink.has('missed'));
+    await publish('two', 'kept');
+    assert.equal(await stands('two'), true);
+    assert.ok(sink.has('kept'));
+    assert.equal(await stands('two', elsewhere), false, 'nor of this exchange');
+    assert.equal(await stands('two', elsewhere), true);
+    await publish('one', 'kept too');
+    assert.equal(await stands('one'), true, 'it is still bound to what it was bound to before');
+    assert.ok(sink.has('kept too'));
+
+    assert.equal(await marks(), 3);
+    await withChannel(async (channel) => {
+      await channel.deleteQueue(queue);
+    });
+    assert.equal(await marks(), 0, 'marks go with their queue');
+    assert.equal(await stands('one'), false);
+    assert.equal(await stands('two'), false, 'a new queue was not bound to it');
+  });
+
+  behaves('queue and mark outlive a crash of the broker', async (name) => {
+    const options = { durableSubscription: name };
+    await follow(name, options).complete();
+    for (const following of running) await following.stop();
+    await broker.kill();
+    await broker.start();
+    await publish(name, 'kept');
+    const again = follow(name, options);
+    await again.complete();
+    assert.deepEqual(again.sink.gapless, [true]);
+    assert.ok(again.sink.has('kept'));
+  });
+
   behaves('a durable subscription is for one gateway', async (name) => {
     const first = follow(name, { durableSubscription: name });
     await first.complete();

@@ -142,6 +142,13 @@ export class TableWriter {
     return lowered && loweredToo && (!this.#handedOver || shrinking.whole);
   }
 
+  /** Until when the entry with this fingerprint is kept, epoch seconds; 0: there is none. */
+  endOf(fingerprints: Uint32Array, at: number): number {
+    const { buckets } = this.#table;
+    const slot = this.#table.find(fingerprints, at);
+    return slot < 0 ? 0 : secondsOf(buckets.endWordAt(slot));
+  }
+
   /** @returns whether it was there */
   remove(fingerprints: Uint32Array, at: number): boolean {
     this.#shrinking?.next.remove(fingerprints, at);

@@ -1,6 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
+import { endsOf } from './net/socket-ends.ts';
 
 /**
  * Holds a server to `limit` connections without letting silence lock anyone out: when one too many comes, the connection goes that has been
@@ -16,39 +17,39 @@ export function limitConnections(server: Server | TlsServer, limit: number): () 
   const waiting = new Map<string, number>();
 
   server.on('connection', (socket: Socket) => {
-    const peer = peerOf(socket);
-    open.set(peer, socket);
-    silent.set(peer, socket);
-    waiting.delete(peer);
+    const ends = endsOf(socket);
+    open.set(ends, socket);
+    silent.set(ends, socket);
+    waiting.delete(ends);
     socket.once('close', () => {
-      if (open.get(peer) !== socket) return;
-      open.delete(peer);
-      silent.delete(peer);
-      waiting.delete(peer);
+      if (open.get(ends) !== socket) return;
+      open.delete(ends);
+      silent.delete(ends);
+      waiting.delete(ends);
     });
     if (open.size <= limit) return;
     const [oldest] = silent;
     if (oldest === undefined) return;
-    const [peerOfOldest, socketOfOldest] = oldest;
+    const [endsOfOldest, socketOfOldest] = oldest;
     // Several connections come in one turn of the event loop, before anything is told to be closed.
-    open.delete(peerOfOldest);
-    silent.delete(peerOfOldest);
-    waiting.delete(peerOfOldest);
+    open.delete(endsOfOldest);
+    silent.delete(endsOfOldest);
+    waiting.delete(endsOfOldest);
     socketOfOldest.destroy();
   });
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    const peer = peerOf(request.socket);
-    const socket = open.get(peer);
+    const ends = endsOf(request.socket);
+    const socket = open.get(ends);
     if (socket === undefined) return;
     const heard = (): void => {
-      if (response.closed || open.get(peer) !== socket) return;
-      silent.delete(peer);
-      waiting.set(peer, (waiting.get(peer) ?? 0) + 1);
+      if (response.closed || open.get(ends) !== socket) return;
+      silent.delete(ends);
+      waiting.set(ends, (waiting.get(ends) ?? 0) + 1);
       response.once('close', () => {
-        if (open.get(peer) !== socket) return;
-        const left = (waiting.get(peer) ?? 1) - 1;
-        waiting.set(peer, left);
-        if (left === 0) silent.set(peer, socket);
+        if (open.get(ends) !== socket) return;
+        const left = (waiting.get(ends) ?? 1) - 1;
+        waiting.set(ends, left);
+        if (left === 0) silent.set(ends, socket);
       });
     };
     // A body may be held back for as long as a silence, whatever the method is.
@@ -62,9 +63,4 @@ export function limitConnections(server: Server | TlsServer, limit: number): () 
 
 function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
-}
-
-/** The same text for a connection and for the TLS that is made on it. */
-function peerOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress} ${remotePort}`;
 }

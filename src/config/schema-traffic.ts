@@ -69,7 +69,7 @@ export const TRAFFIC_SCHEMA = {
         default: 10,
         min: 1,
         max: 1000,
-        doc: 'Requests of one HTTP/1.1 connection that may wait for their turn.',
+        doc: 'Requests of one HTTP/1.1 connection that may wait for their turn. Of `httpEngine = "node"`: the other engine reads on only when a request is answered.',
       },
       maxUriLength: {
         kind: 'size',

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import { endsOf } from '../net/socket-ends.ts';
 import type { Admission, Guest } from './admission.ts';
 import { plainAddress } from './client-address.ts';
 
@@ -26,8 +27,8 @@ export class Arrival implements Guest {
 /** The TCP connections of one listener, from their acceptance to their end. */
 export class Arrivals {
   readonly #admission: Admission;
-  /** By the client's address and port: TLS has sockets of its own above these. */
-  readonly #byEnd = new Map<string, Arrival>();
+  /** By their ends: TLS has sockets of its own above these. */
+  readonly #byEnds = new Map<string, Arrival>();
 
   constructor(admission: Admission) {
     this.#admission = admission;
@@ -40,26 +41,21 @@ export class Arrivals {
       socket.destroy();
       return undefined;
     }
-    const end = endOf(socket);
-    this.#byEnd.set(end, arrival);
+    const ends = endsOf(socket);
+    this.#byEnds.set(ends, arrival);
     socket.once('close', () => {
       this.#admission.leave(arrival);
-      if (this.#byEnd.get(end) === arrival) this.#byEnd.delete(end);
+      if (this.#byEnds.get(ends) === arrival) this.#byEnds.delete(ends);
     });
     return arrival;
   }
 
   /** What is below a TLS socket, or a TCP socket itself; undefined once it is gone. */
   below(socket: Socket): Arrival | undefined {
-    return this.#byEnd.get(endOf(socket));
+    return this.#byEnds.get(endsOf(socket));
   }
 
   [Symbol.iterator](): Iterator<Arrival> {
-    return this.#byEnd.values();
+    return this.#byEnds.values();
   }
-}
-
-/** What a TCP socket and the TLS socket above it have in common. */
-function endOf(socket: Socket): string {
-  return `${socket.remoteAddress} ${socket.remotePort}`;
 }

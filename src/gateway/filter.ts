@@ -1,6 +1,7 @@
 import type { Caller } from '../auth/caller.ts';
 import { GatewayFault } from '../errors.ts';
 import type { ExtensionFilter, FilterAnswer, FilterRequest } from '../extension.ts';
+import { errorText } from './error-text.ts';
 import type { Exchange } from './exchange.ts';
 import type { Outgoing } from './forward.ts';
 import { RESPONSE_HOP_BY_HOP } from './header-names.ts';
@@ -78,8 +79,7 @@ async function blamed<T>(part: keyof ExtensionFilter, work: () => Promise<T>): P
   try {
     return await work();
   } catch (cause) {
-    const reason = cause instanceof Error ? `${cause.name}: ${cause.message}` : 'not an Error';
-    const detail = `extensions/extension_filter.ts: ${part}: ${reason}`;
+    const detail = `extensions/extension_filter.ts: ${part}: ${errorText(cause)}`;
     throw new GatewayFault('internalError', detail, { cause });
   }
 }
@@ -151,7 +151,7 @@ function requestFields(headers: ReadonlyMap<string, string>, policy: HeaderPolic
       kind !== 'contentLength' &&
       kind !== 'transferEncoding'
     ) {
-      fields.push(name, value);
+      fields.push(name.toLowerCase(), value);
     }
   }
   return fields;

@@ -118,7 +118,7 @@ export interface Limits {
   readonly maxHeaderCount: number;
   /** Bytes of a request body; -1: no limit. Default -1. */
   readonly maxBodySize: number;
-  /** Requests of one HTTP/1.1 connection that may wait for their turn before no more is read. Default 10. */
+  /** Requests of one HTTP/1.1 connection that may wait for their turn before no more is read. Of the engine "node". Default 10. */
   readonly maxPipelined: number;
   /** Connections of all listeners. Default 10,000. */
   readonly maxConnections: number;

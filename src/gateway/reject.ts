@@ -1,4 +1,5 @@
 import { type BearerChallenge, FAULTS, type FaultName, GatewayFault } from '../errors.ts';
+import { errorText } from './error-text.ts';
 import type { Exchange } from './exchange.ts';
 
 /** The bodies of all faults, as WSO2 writes them: a blank after each comma, none after a colon. */
@@ -24,6 +25,7 @@ export function faultBody(fault: FaultName): string {
  * the log.
  */
 export function reject(exchange: Exchange, error: unknown): void {
+  if (exchange.ended) return; // answered meanwhile, or its client has left
   const fault = error instanceof GatewayFault ? error : unexpected(error);
   if (!fault.unsaid) logRefusal(exchange, fault);
   if (exchange.status !== 0) {
@@ -71,8 +73,7 @@ function quoted(value: string): string {
 }
 
 function unexpected(error: unknown): GatewayFault {
-  const text = error instanceof Error ? `${error.name}: ${error.message}` : 'not an Error';
-  return new GatewayFault('internalError', text, { cause: error });
+  return new GatewayFault('internalError', errorText(error), { cause: error });
 }
 
 /** One line: what the client is not told. Paths without query, no header, no token. */

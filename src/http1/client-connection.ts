@@ -296,8 +296,15 @@ export class ClientConnection implements BodyEvents, SenderHost {
   #complete(events: ResponseEvents, surplus: boolean): void {
     const head = this.#head;
     const trailers = this.#trailers;
+    // Not every upstream reads a body of these: what it leaves would be the next request.
+    const doubtful = this.#hadBody && (this.#method === 'GET' || this.#method === 'HEAD');
     const reusable =
-      head?.persistent === true && !this.#closing && this.sent && !surplus && !this.#inputEnded;
+      head?.persistent === true &&
+      !this.#closing &&
+      !doubtful &&
+      this.sent &&
+      !surplus &&
+      !this.#inputEnded;
     this.served += 1;
     if (reusable) {
       this.keepAliveMs = keepAlive(head.fields) ?? this.keepAliveMs;

@@ -109,8 +109,8 @@ export function responseHead(
   if (statusLine === undefined) throw new RangeError('status that is no number from 100 to 599');
   const head = `${statusLine}${fieldLines(fields)}${hasDate(fields) ? '' : dateLine}`;
   if (status < 200) return `${head}${status === 101 ? 'Connection: Upgrade\r\n' : ''}\r\n`;
-  const said = status === 204 || (length === CHUNKED && (minor === 0 || status === 304));
-  const framed = said ? '' : framingLine(length);
+  const unsaid = status === 204 || (length === CHUNKED && (minor === 0 || status === 304));
+  const framed = unsaid ? '' : framingLine(length);
   const upgrade = status === 426 ? 'Connection: Upgrade\r\n' : ''; // RFC 9110 section 15.5.22
   return `${head}${framed}${upgrade}${close || minor === 0 ? 'Connection: close\r\n' : ''}\r\n`;
 }

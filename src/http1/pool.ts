@@ -264,8 +264,13 @@ export class ConnectionPool {
   #lost(attempt: Attempt, error: PoolError): void {
     attempt.over = true;
     this.#attempts.delete(attempt);
-    const waiter = this.#waiters.shift();
-    if (waiter !== undefined) this.#refuse(waiter, error);
+    const [waiter] = this.#waiters;
+    // Who came after whom it was opened for has not waited for all of that time.
+    const early = error.kind === 'connectTimeout' && attempt.sinceMs < (waiter?.sinceMs ?? 0);
+    if (waiter !== undefined && !early) {
+      this.#waiters.shift();
+      this.#refuse(waiter, error);
+    }
     this.#openMore();
   }
 

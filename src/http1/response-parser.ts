@@ -29,12 +29,15 @@ export function parseResponseHead(
     throw new GrammarError('framing', 'Transfer-Encoding in an answer without a body');
   }
   const length = bodyless || requestMethod === 'HEAD' ? 0 : (framed ?? UNTIL_CLOSE);
+  const contentLength = framed === undefined || framed === CHUNKED ? -1 : framed;
+  // RFC 9110 section 8.6: who says of a 204 how long its body is may well send one.
+  const doubtful = status === 204 && contentLength > 0;
   return {
     status,
     minor,
     fields: section.fields,
     length,
-    contentLength: framed === undefined || framed === CHUNKED ? -1 : framed,
-    persistent: minor === 1 && !close && length !== UNTIL_CLOSE,
+    contentLength,
+    persistent: minor === 1 && !close && length !== UNTIL_CLOSE && !doubtful,
   };
 }

@@ -1,5 +1,6 @@
 import type { Log } from '../log.ts';
 import type { HttpClient } from '../net/http-client.ts';
+import { hostAndPort } from '../net/http-failure.ts';
 import type { Span } from './span.ts';
 
 export interface SpanExporterOptions {
@@ -119,7 +120,8 @@ export class SpanExporter {
         signal: this.#over.signal,
       });
       if (status >= 200 && status < 300) return { again: false };
-      return { refusal: `${endpoint} answered ${status}`, again: TRY_AGAIN.has(status) };
+      const place = hostAndPort(new URL(endpoint)); // its query may hold a key
+      return { refusal: `${place} answered ${status}`, again: TRY_AGAIN.has(status) };
     } catch (error) {
       return { refusal: error instanceof Error ? error.message : String(error), again: true };
     }

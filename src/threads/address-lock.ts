@@ -68,7 +68,9 @@ export class AddressLock {
   #holderGone(): Promise<void> {
     return new Promise((resolve) => {
       const socket = connect({ path: this.#path });
+      const { signal } = this.#stop;
       const done = (): void => {
+        signal.removeEventListener('abort', done);
         socket.destroy();
         resolve();
       };
@@ -76,7 +78,7 @@ export class AddressLock {
       socket.on('error', done);
       socket.on('close', done);
       socket.resume();
-      this.#stop.signal.addEventListener('abort', done, { once: true });
+      signal.addEventListener('abort', done);
     });
   }
 }

@@ -478,7 +478,7 @@ test('a client that leaves while its token is checked causes no call', async (t)
   let check = (): void => undefined;
   const checking = new Promise<never>((_, reject) => (check = () => reject(new Error('late'))));
   let asked = false;
-  const { port, gateway } = await stage(t, {
+  const { port, gateway, log } = await stage(t, {
     apis: [api('', ['GET /a', { secured: true, production: [upstream.url] }])],
     authenticator: {
       authenticate: () => {
@@ -495,6 +495,7 @@ test('a client that leaves while its token is checked causes no call', async (t)
   check();
   await turn();
   assert.deepEqual(gateway.counters().outcomes, { aborted: 1 });
+  assert.deepEqual(log.lines, [], 'nothing is said of an answer that nobody gets');
 });
 
 test('routes are replaced at once; a request that has begun keeps its own', async (t) => {
@@ -542,4 +543,19 @@ test('more calls than one upstream may have are answered 503, and there is room 
   await until(() => held.length === 2, 'there is room again');
   held[1]?.();
   assert.equal(statusOf(await third.closed()), 200);
+});
+
+test('a connection to an upstream is not used again behind a GET or HEAD with a body, which it may not have read', async (t) => {
+  const connections = new Set<unknown>();
+  const upstream = await startHttpServer((incoming, response) => {
+    connections.add(incoming.socket);
+    incoming.resume().on('end', () => response.end());
+  });
+  t.after(() => upstream.close());
+  const { port } = await stage(t, { apis: [openApi(upstream.url)] });
+  for (const method of ['POST', 'GET', 'POST', 'HEAD', 'POST', 'POST']) {
+    const head = `${method} /a HTTP/1.1\r\n${CLOSE}Content-Length: 5\r\n\r\n`;
+    assert.equal(statusOf(await sendAll(t, port, `${head}GET /`)), 200);
+  }
+  assert.equal(connections.size, 3);
 });

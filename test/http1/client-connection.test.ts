@@ -127,6 +127,14 @@ void describe('answers without a body', () => {
     }
   });
 
+  void test('204 with a length is taken as 204, and the connection is closed', () => {
+    const stage = new ClientStage();
+    const answer = stage.ask();
+    stage.receive('HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n');
+    assert.deepEqual(answer.log, ['head 204', 'end']);
+    assert.deepEqual(stage.idle, [false]);
+  });
+
   void test('bytes behind one end the connection', () => {
     for (const [method, head] of [
       ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'],

@@ -263,6 +263,20 @@ void describe('failures', () => {
     assert.deepEqual(stage.given, ['a connectTimeout']);
   });
 
+  void test('one that was opened for somebody else, and is not ready in time, is no failure of who came later', () => {
+    const stage = new PoolStage({ maxConnections: 1 });
+    const first = stage.take('a');
+    stage.clock.nowMs += 2_900;
+    first.cancel();
+    stage.take('b');
+    assert.equal(stage.opened.length, 1, 'it may still become ready');
+    stage.clock.nowMs += 100;
+    stage.pool.sweep();
+    assert.deepEqual(stage.given, []);
+    stage.at(1).ready();
+    assert.deepEqual(stage.given, ['b 1']);
+  });
+
   void test('who waits for too long is given up; who has a connection on its way is not', () => {
     const stage = new PoolStage({ connectMs: 60_000 });
     stage.take('a');

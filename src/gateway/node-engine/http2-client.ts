@@ -52,7 +52,7 @@ const CONNECTION: ReadonlySet<string> = new Set([
 ]);
 
 /** A request of node:http2: a stream that a client has opened. */
-export class Http2Client implements ClientSide {
+class Http2Client implements ClientSide {
   readonly method: string;
   readonly target: string;
   readonly version = '2.0';

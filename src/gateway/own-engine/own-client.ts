@@ -199,14 +199,17 @@ export class OwnClient implements ServerEvents<Socket>, Carried {
     else exchange.listener.onBadBody(new GatewayFault('requestTimedOut', why));
   }
 
-  /** Bytes that wait mean that the client takes none, or too few. */
+  /**
+   * Bytes that wait mean that the client takes none, or too few. What it took shows when a write is over, and the kernel asks for more when much of
+   * its buffer is free: of a steady client, too, nothing may be seen for a while.
+   */
   #watchAnswer(nowMs: number): void {
     const { machine } = this;
     const { stallMs, minRate } = this.#entrance.deadlines;
     const { backlog } = machine;
     const taken = machine.bytesOut - backlog;
     if (backlog === 0) this.#taking = undefined;
-    else if (this.#taking === undefined) this.#taking = new Pace(taken, nowMs);
+    else if (this.#taking === undefined) this.#taking = new Pace(taken, nowMs, true);
     else if (this.#taking.isLost(taken, nowMs, stallMs, minRate)) {
       if (machine.current === undefined) this.#socket.reset();
       else machine.current.breakOff();

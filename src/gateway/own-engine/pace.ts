@@ -7,8 +7,13 @@ export class Pace {
   #movedMs: number;
   #windowBytes: number;
   #windowMs: number;
+  readonly #inSteps: boolean;
 
-  constructor(bytes: number, nowMs: number) {
+  /**
+   * @param inSteps that bytes have been moved is seen late, and of many at once: while nothing is seen to move, that says nothing of the rate.
+   */
+  constructor(bytes: number, nowMs: number, inSteps = false) {
+    this.#inSteps = inSteps;
     this.#bytes = bytes;
     this.#movedMs = nowMs;
     this.#windowBytes = bytes;
@@ -21,12 +26,13 @@ export class Pace {
    * @returns whether nothing at all moved for `stallMs`, or less than `minRate` over a while
    */
   isLost(bytes: number, nowMs: number, stallMs: number, minRate: number): boolean {
-    if (bytes !== this.#bytes) {
+    const moved = bytes !== this.#bytes;
+    if (moved) {
       this.#bytes = bytes;
       this.#movedMs = nowMs;
     } else if (nowMs - this.#movedMs >= stallMs) return true;
     const spanMs = nowMs - this.#windowMs;
-    if (spanMs < WINDOW_MS) return false;
+    if (spanMs < WINDOW_MS || (this.#inSteps && !moved)) return false;
     const slow = bytes - this.#windowBytes < (minRate * spanMs) / 1_000;
     this.#windowBytes = bytes;
     this.#windowMs = nowMs;

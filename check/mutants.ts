@@ -52,8 +52,8 @@ export const MUTANTS: readonly Mutant[] = [
     replacements: [
       {
         file: 'revocation/reader.js',
-        from: "if (this.revokedBy(token) !== undefined) return 'revoked'; return this.knowledge() === 'fresh' ? 'clear' : 'unknown';",
-        to: "if (token.admitted === true) return 'clear'; if (this.revokedBy(token) !== undefined) return 'revoked'; if (this.knowledge() !== 'fresh') return 'unknown'; token.admitted = true; return 'clear';",
+        from: "if (this.revokedBy(token) !== undefined) return 'revoked'; return fresh ? 'clear' : 'unknown';",
+        to: "if (token.admitted === true) return 'clear'; if (this.revokedBy(token) !== undefined) return 'revoked'; if (!fresh) return 'unknown'; token.admitted = true; return 'clear';",
       },
     ],
     faults: [{ kind: 'links-cut', at: 1_000 }],

@@ -21,8 +21,8 @@ export interface Swept {
 }
 
 /**
- * The one timer of a thread's connections. Nobody arms a timer for a request: who waits stores what for and since when, by this clock, and
- * is looked at a few times a second.
+ * The one timer of a thread's connections. Who waits stores what for and since when, by this clock, and is looked at a few times a second; only bodies
+ * and tunnels, which may be silent for long, have timers of their own.
  */
 export class Sweep {
   /** Moves with the ticks; stands still between them. */

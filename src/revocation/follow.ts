@@ -38,8 +38,6 @@ export interface RevocationTarget {
 export interface SourceStatus {
   readonly name: string;
   readonly kind: RevocationSource['kind'];
-  /** It was read completely, or its subscription stood, at least once. */
-  readonly completedOnce: boolean;
   /** Since when it stands: followed, and complete since it was last (re)connected. Undefined while it does not. */
   readonly standingSince: Moment | undefined;
   /** Up to when it last proved that nothing was missed; undefined before the first time. */
@@ -153,7 +151,6 @@ export class Follower {
     return {
       name: this.#source.name,
       kind: this.#source.kind,
-      completedOnce: this.#completedOnce,
       standingSince: this.#standingSince,
       lastProof: this.#lastProof,
       added: this.#added,

@@ -6,7 +6,6 @@ import { type SourceCredentials } from './source-address.ts';
 const INVALID_ARGUMENT = 3;
 const PERMISSION_DENIED = 7;
 const FAILED_PRECONDITION = 9;
-const OUT_OF_RANGE = 11;
 const UNAUTHENTICATED = 16;
 
 /** etcd refused a call. `code` is the gRPC status code, where it said one. */
@@ -22,11 +21,6 @@ export class EtcdRefusal extends Error {
   /** The user may not read or write there. */
   get forbidden(): boolean {
     return this.code === PERMISSION_DENIED;
-  }
-
-  /** The revision asked for is gone. */
-  get compacted(): boolean {
-    return this.code === OUT_OF_RANGE;
   }
 }
 

@@ -12,7 +12,7 @@ export interface Carried {
   drained(): void;
   /** Once: the socket is closed. */
   gone(error: Error | undefined): void;
-  /** Something here has thrown what nobody expected. The socket is destroyed after this, and nothing else ends with it. */
+  /** Something here has thrown what nobody expected. The socket is destroyed for it, and nothing else ends with it. */
   failed(error: unknown): void;
 }
 

@@ -47,8 +47,8 @@ test('a body of which fewer bytes come than a client has to send is 408', async 
   assert.equal(fast.text, '');
 });
 
-test('an answer of which a client takes too few bytes is broken off', async (t) => {
-  const untilLate = fastClock(t);
+/** An answer without an end on its way to a client that takes nothing by itself. */
+async function endless(t: TestContext, minDataRate: number) {
   const upstream = await startHttpServer((_, response) => {
     const chunk = Buffer.alloc(65_536);
     const pump = (): void => {
@@ -61,15 +61,33 @@ test('an answer of which a client takes too few bytes is broken off', async (t) 
   const { port, gateway } = await stage(t, {
     engine: 'own',
     apis: [openApi(upstream.url)],
-    limits: { minDataRate: 240 },
+    limits: { minDataRate },
     timeouts: OFTEN,
   });
-  const client = await wire(t, port);
-  client.socket.pause();
-  client.send('GET /a HTTP/1.1\r\nHost: h\r\n\r\n');
+  const { socket } = (await wire(t, port)).send('GET /a HTTP/1.1\r\nHost: h\r\n\r\n');
+  socket.pause();
   await until(() => gateway.counters().active === 1, 'it is there');
-  await untilLate(() => gateway.counters().active === 0, 'it is over');
+  return { socket, gateway };
+}
+
+test('an answer of which a client takes too few bytes is broken off', async (t) => {
+  const untilLate = fastClock(t);
+  const { socket, gateway } = await endless(t, 1e9);
+  const begun = performance.now();
+  await untilLate(() => {
+    socket.once('data', () => socket.pause()).resume();
+    return gateway.counters().active === 0;
+  }, 'it is over');
+  assert.ok(performance.now() - begun < 60_000, 'nothing taken for idleBody is another matter');
   assert.deepEqual(gateway.counters().outcomes, { aborted: 1 });
+});
+
+test('of a client that takes nothing for a while it is not known how slow it is', async (t) => {
+  const untilLate = fastClock(t);
+  const { gateway } = await endless(t, 240);
+  const end = performance.now() + 40_000;
+  await untilLate(() => performance.now() > end, 'it has waited for long');
+  assert.equal(gateway.counters().active, 1);
 });
 
 test('a client that waits for 100 Continue, while its call waits for its turn, is not slow', async (t) => {

@@ -45,9 +45,9 @@ function config(service: TokenService, streamPort: number, ...lines: readonly st
 }
 
 /** Learns of one revoked token and keeps it, then ends. */
-async function learn(t: Owner, home: string, service: TokenService) {
+async function learn(t: Owner, home: string, service: TokenService, streamPort = service.port) {
   const [revoked, good] = [await service.token(), await service.token()];
-  const first = await startGateway(t, { artifact, home, config: config(service, service.port) });
+  const first = await startGateway(t, { artifact, home, config: config(service, streamPort) });
   await first.untilReady();
   assert.equal((await first.call(good)).status, 200);
   await service.revoke(revoked);
@@ -121,10 +121,10 @@ describe('a restart with everything else down', () => {
   test('whenStale = "introspect" asks the key manager', async (t) => {
     const home = await temporaryFolder(t);
     const service = await startTokenService(t, { home });
-    const { good } = await learn(t, home, service);
-    // Its answers can be had, its events cannot.
     const way = await startTcpRelay(service.port);
     owned(t, () => way.close());
+    const { good } = await learn(t, home, service, way.port);
+    // Its answers can be had, its events cannot.
     await way.cut();
     const gateway = await startGateway(t, {
       artifact,
@@ -137,6 +137,25 @@ describe('a restart with everything else down', () => {
     assert.equal((await gateway.call(good)).status, 401, 'only the key manager could know');
     const counted = 'portcullis_degraded_requests_total{policy="introspected"}';
     assert.equal(await gateway.metric(counted), 1);
+  });
+
+  test('what was kept of another store does not count as known, whatever whenStale says', async (t) => {
+    const home = await temporaryFolder(t);
+    const service = await startTokenService(t, { home });
+    const { revoked, good } = await learn(t, home, service);
+    const way = await startTcpRelay(service.port);
+    owned(t, () => way.close());
+    await way.cut();
+    const gateway = await startGateway(t, {
+      artifact,
+      home,
+      config: config(service, way.port, 'whenStale = "allow"'),
+    });
+    await gateway.program.said(/The sources were configured otherwise in the last run/);
+    assert.equal((await gateway.call(good)).status, 503);
+    assert.equal((await gateway.call(revoked)).status, 401, 'it denies all the same');
+    await way.mend();
+    await gateway.untilStatus(good, 200);
   });
 
   test('without anything kept it is closed, whatever whenStale says', async (t) => {

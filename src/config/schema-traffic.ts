@@ -135,7 +135,7 @@ export const TRAFFIC_SCHEMA = {
         default: '240 B',
         min: '0 B',
         max: '1 GiB',
-        doc: 'Bytes a second that a client has to send of a body that is waited for, and to take of an answer, over 10 seconds; 0 asks for none. Of `httpEngine = "own"`. Not a WSO2 key.',
+        doc: 'Bytes a second that a client has to send of a body that is waited for, and to take of an answer, over 10 seconds or more; 0 asks for none. Of `httpEngine = "own"`. Not a WSO2 key.',
       },
       keepAliveTimeout: {
         kind: 'duration',

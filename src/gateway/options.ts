@@ -127,7 +127,7 @@ export interface Limits {
   /** HTTP/2 streams of one connection at one time. Default 100. */
   readonly maxStreams: number;
   /**
-   * Bytes a second that a client has to send of a body that is waited for, and to take of an answer, measured over 10 seconds; 0: any.
+   * Bytes a second that a client has to send of a body that is waited for, and to take of an answer, measured over 10 seconds or more; 0: any.
    * Of HTTP/1.1 of the own engine. Default 240.
    */
   readonly minDataRate: number;

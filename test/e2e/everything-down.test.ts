@@ -56,6 +56,19 @@ async function learn(t: Owner, home: string, service: TokenService, streamPort =
   return { revoked, good };
 }
 
+/** A gateway that lets calls through where it may have missed something, and whose store cannot be read until `way` is mended. */
+async function besideUnreadStore(t: Owner, home: string, service: TokenService) {
+  const way = await startTcpRelay(service.port);
+  owned(t, () => way.close());
+  await way.cut();
+  const gateway = await startGateway(t, {
+    artifact,
+    home,
+    config: config(service, way.port, 'whenStale = "allow"'),
+  });
+  return { gateway, way };
+}
+
 async function untilStale(gateway: Gateway): Promise<void> {
   await until(
     async () => (await gateway.operator('GET', '/ready')).json['reasons']?.toString() !== '',
@@ -143,14 +156,7 @@ describe('a restart with everything else down', () => {
     const home = await temporaryFolder(t);
     const service = await startTokenService(t, { home });
     const { revoked, good } = await learn(t, home, service);
-    const way = await startTcpRelay(service.port);
-    owned(t, () => way.close());
-    await way.cut();
-    const gateway = await startGateway(t, {
-      artifact,
-      home,
-      config: config(service, way.port, 'whenStale = "allow"'),
-    });
+    const { gateway, way } = await besideUnreadStore(t, home, service);
     await gateway.program.said(/The sources were configured otherwise in the last run/);
     assert.equal((await gateway.call(good)).status, 503);
     assert.equal((await gateway.call(revoked)).status, 401, 'it denies all the same');
@@ -162,14 +168,7 @@ describe('a restart with everything else down', () => {
     const home = await temporaryFolder(t);
     const service = await startTokenService(t, { home });
     const good = await service.token();
-    const way = await startTcpRelay(service.port);
-    owned(t, () => way.close());
-    await way.cut();
-    const gateway = await startGateway(t, {
-      artifact,
-      home,
-      config: config(service, way.port, 'whenStale = "allow"'),
-    });
+    const { gateway, way } = await besideUnreadStore(t, home, service);
     assert.equal((await gateway.call(good)).status, 503);
     await way.mend();
     await gateway.untilStatus(good, 200);

@@ -114,8 +114,8 @@ const STEPS: readonly Step[] = [
         '--no-mutants',
       ]),
   },
-  { name: 'docs', run: () => tests('test/docs/**/*.test.ts', 1) },
-  { name: 'package', run: () => tests('test/package/**/*.test.ts', 1) },
+  { name: 'docs', run: () => tests('test/docs/**/*.test.ts', 2) },
+  { name: 'package', run: () => tests('test/package/**/*.test.ts', 2) },
 ];
 
 function main(only: readonly string[]): number {

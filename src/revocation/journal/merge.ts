@@ -94,7 +94,7 @@ class Merge {
   async readSegments(): Promise<void> {
     const { identity, segments } = this.#order;
     const slices = new Slices();
-    const snapshot = await this.#openSnapshot();
+    const snapshot = await SnapshotFile.open(this, identity);
     if (snapshot instanceof SnapshotFile) {
       this.#snapshot = snapshot;
       this.#knownAsOfMs = snapshot.header.knownAsOfMs;
@@ -109,6 +109,7 @@ class Merge {
       if (!whole) this.#damaged(SNAPSHOT, 'has damaged rules or sources');
       for (let i = 0; i < this.#sources.length; i++) this.#sources[i] ??= '';
     } else if (snapshot !== undefined) this.damage.push(snapshot);
+    this.#missed(snapshot instanceof SnapshotFile ? snapshot.header.number : 1);
     for (const part of segments) {
       const segment = await SegmentFile.open(this, part.number, identity);
       if (!(segment instanceof SegmentFile)) {
@@ -128,14 +129,16 @@ class Merge {
     for (const run of this.#runs) run.sort();
   }
 
-  /** The last snapshot, or what is wrong with it; undefined where there was none yet. */
-  async #openSnapshot(): Promise<SnapshotFile | Damage | undefined> {
-    const { coversBelow, identity, segments } = this.#order;
-    const snapshot = await SnapshotFile.open(this, identity);
-    // Segments are counted from 1, and nothing but a merge takes one out of the chain: all before the oldest are in a snapshot.
+  /** Nothing but a merge takes a segment out of the chain: all before the oldest, counted from 1, are in the last snapshot, or that is not the last one. */
+  #missed(snapshotCoversBelow: number): void {
+    const { coversBelow, segments } = this.#order;
     const oldest = segments[0]?.number ?? coversBelow;
-    if (snapshot !== undefined || oldest === 1) return snapshot;
-    return { file: SNAPSHOT, kind: 'missing', detail: 'is missing' };
+    if (snapshotCoversBelow >= oldest || this.damage.some(({ file }) => file === SNAPSHOT)) return;
+    const detail =
+      this.#snapshot === undefined
+        ? 'is missing'
+        : `is an older one: it has what came before segment ${snapshotCoversBelow}, and should have all before ${oldest}`;
+    this.damage.push({ file: SNAPSHOT, kind: 'missing', detail });
   }
 
   /** Writes the snapshot to a file. */

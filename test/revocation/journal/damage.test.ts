@@ -343,6 +343,31 @@ test('a snapshot that vanished under way is missed by the next merge, and healed
   }
 });
 
+test('an older snapshot put into a folder under way is not taken for the last one', async (t) => {
+  const folder = filledFolder(t);
+  const everything = list(3050);
+  const path = join(folder, 'snapshot');
+  const older = readFileSync(path);
+  {
+    await using opened = await open(folder, { everything });
+    const { journal, lines } = opened;
+    await journal.snapshot();
+    for (let i = 3040; i < 3050; i++) journal.token(fingerprint(i), 0, LATER_S, 'broker', 3);
+    await journal.durable();
+    writeFileSync(path, older);
+    await journal.snapshot();
+    assert.ok(
+      lines.some((line) => /snapshot is an older one: .* before segment \d/.test(line)),
+      lines.join('\n'),
+    );
+    await until(() => !journal.incomplete, 'the journal is whole again');
+    await journal.durable();
+  }
+  await using again = await open(folder);
+  assert.equal(again.restored.whole, true);
+  assert.equal(again.memory.tokens.size, 3050);
+});
+
 test('a snapshot that vanished and cannot be made good from a list leaves the journal in trouble, and the next start knows nothing', async (t) => {
   const folder = filledFolder(t);
   {

@@ -11,7 +11,7 @@ import { Agent, request as httpRequest } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { testIssuer, type TestIssuer } from '../test/support/issuer.ts';
 import { buildPetstore, type Gateway, PETS, startGateway } from '../test/support/product.ts';
-import type { JunkOrder, JunkTally } from './junk-client.ts';
+import type { JunkNews, JunkOrder, JunkTally } from './junk-client.ts';
 import { Endings } from './owner.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -21,7 +21,7 @@ const HELP = `Usage: npm run check:junk -- [options]
   --tokens <n>        junk tokens (default 100000)
   --connections <n>   of each of the four clients (default 200)
   --rate <n>          good requests a second (default 200)
-  --seconds <n>       that good requests are looked at alone, before and after (default 10)
+  --seconds <n>       that good requests are looked at alone at a time (default 10): before and after, and each time that there was junk for twice as long
   --engine own|node   what speaks HTTP (default: the gateway's)
   --unlimited         without the limit on failed verifications, to see what it is for; passes whatever comes of it
   --built             takes dist/ as it is
@@ -33,11 +33,11 @@ const GOOD_TOKENS = 50;
 /** The slowest of a hundred may take so many times as long. */
 const MOST = 2;
 
-interface Seen {
+class Seen {
   /** Milliseconds of each call, from when it was due. */
-  readonly ms: number[];
+  readonly ms: number[] = [];
   /** Calls that were not answered 200. */
-  refused: number;
+  refused = 0;
 }
 
 /** Good calls at a steady rate, however slow the answers are, until told to stop. */
@@ -45,9 +45,9 @@ async function goodCalls(
   gateway: Gateway,
   tokens: readonly string[],
   rate: number,
+  seen: Seen,
   signal: AbortSignal,
-): Promise<Seen> {
-  const seen: Seen = { ms: [], refused: 0 };
+): Promise<void> {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const under = new Set<Promise<void>>();
   const began = performance.now();
@@ -66,7 +66,6 @@ async function goodCalls(
   }
   await Promise.all(under);
   agent.destroy();
-  return seen;
 }
 
 function status(url: string, token: string, agent: Agent): Promise<number> {
@@ -86,29 +85,45 @@ function status(url: string, token: string, agent: Agent): Promise<number> {
   });
 }
 
-async function during(
-  work: Promise<unknown>,
-  calls: (signal: AbortSignal) => Promise<Seen>,
-): Promise<Seen> {
-  const over = new AbortController();
-  const seen = calls(over.signal);
-  try {
-    await work;
-  } finally {
-    over.abort();
-  }
-  return seen;
-}
+/** The thread that sends junk. */
+class Junk {
+  readonly #worker: Worker;
+  /** All was sent and answered. */
+  readonly tally: Promise<JunkTally>;
+  #over = false;
+  #paused: (() => void) | undefined;
 
-function junk(order: JunkOrder): Promise<JunkTally> {
-  const worker = new Worker(new URL('junk-client.ts', import.meta.url), { workerData: order });
-  return new Promise((resolve, reject) => {
-    worker.once('message', (tally: JunkTally) => {
-      resolve(tally);
-      void worker.terminate();
+  constructor(order: JunkOrder) {
+    const worker = new Worker(new URL('junk-client.ts', import.meta.url), { workerData: order });
+    this.#worker = worker;
+    this.tally = new Promise((resolve, reject) => {
+      worker.on('message', (news: JunkNews) => {
+        if (news !== 'paused') {
+          this.#over = true;
+          resolve(news);
+          void worker.terminate();
+        }
+        this.#paused?.();
+      });
+      worker.once('error', reject);
     });
-    worker.once('error', reject);
-  });
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Until all that it asked was answered. */
+  async pause(): Promise<void> {
+    if (this.#over) return;
+    const paused = new Promise<void>((resolve) => (this.#paused = resolve));
+    this.#worker.postMessage(false);
+    await Promise.race([paused, this.tally]);
+  }
+
+  goOn(): void {
+    this.#worker.postMessage(true);
+  }
 }
 
 function quantile(values: readonly number[], part: number): number {
@@ -147,13 +162,21 @@ async function check(ending: Endings, options: Options): Promise<number> {
   const issuer = testIssuer();
   const gateway = await start(ending, issuer, options);
   const good = Array.from({ length: GOOD_TOKENS }, () => issuer.token());
-  const calls = (signal: AbortSignal): Promise<Seen> =>
-    goodCalls(gateway, good, options.rate, signal);
+  const calls = async (work: Promise<unknown>, seen: Seen): Promise<void> => {
+    const over = new AbortController();
+    const calling = goodCalls(gateway, good, options.rate, seen, over.signal);
+    try {
+      await work;
+    } finally {
+      over.abort();
+    }
+    await calling;
+  };
+  const [warm, alone, among] = [new Seen(), new Seen(), new Seen()];
   const aloneMs = options.seconds * 1_000;
-  await during(pause(aloneMs / 3), calls); // to warm up
-  const before = await during(pause(aloneMs), calls);
-  const began = performance.now();
-  const sending = junk({
+  await calls(pause(aloneMs / 3), warm);
+  await calls(pause(aloneMs), alone);
+  const junk = new Junk({
     port: Number(new URL(gateway.http).port),
     path: PETS,
     issuer: issuer.issuer,
@@ -161,12 +184,18 @@ async function check(ending: Endings, options: Options): Promise<number> {
     connections: options.connections,
     tokens: options.tokens,
   });
-  const among = await during(sending, calls);
-  const seconds = (performance.now() - began) / 1_000;
-  const tally = await sending;
+  // In turn: what else the machine has to do changes with the minutes, and is to meet both.
+  let seconds = 0;
+  while (!junk.over) {
+    const began = performance.now();
+    await calls(Promise.race([junk.tally, pause(2 * aloneMs)]), among);
+    await calls(junk.pause(), among);
+    seconds += (performance.now() - began) / 1_000;
+    await calls(pause(aloneMs), alone);
+    if (!junk.over) junk.goOn();
+  }
+  const tally = await junk.tally;
   const verified = await gateway.metric('portcullis_failed_verifications_total');
-  const after = await during(pause(aloneMs), calls);
-  const alone: Seen = { ms: [...before.ms, ...after.ms], refused: before.refused + after.refused };
   const ratio = quantile(among.ms, 0.99) / quantile(alone.ms, 0.99);
   const statuses = Object.entries(tally).map(([code, count]) => `${count} x ${code}`);
   console.log(line('alone', alone));

@@ -89,9 +89,6 @@ export interface EngineListener {
   setCertificate(tls: ListenerTls): void;
   /** Requests that begin from now on get this. Bounds of heads hold for new connections, deadlines for all. */
   setPlane(plane: DataPlane, timeouts: Timeouts): void;
-  /**
-   * Looks for what is past its deadline.
-   * @param nowMs milliseconds of a clock that is never set back
-   */
-  sweep(nowMs: number): void;
+  /** Looks for what is past its deadline: as {@link Swept.sweep}. */
+  sweep(nowMs: number, nextMs: number): void;
 }

@@ -74,7 +74,7 @@ class DataPlaneGateway implements Gateway {
     for (const listener of this.#listeners) this.#sweep.add(listener);
     this.#sweep.add(admission);
     this.#sweep.add(new Shedding(this.#life, () => this.#generation.options.loadShedding, log));
-    this.#sweep.add({ sweep: (nowMs) => this.#look(nowMs) });
+    this.#sweep.add({ sweep: (nowMs, nextMs) => this.#look(nowMs, nextMs) });
     const { revoked, revocationChanges, streamGraceMs = 0 } = options;
     this.#watch =
       revoked &&
@@ -161,8 +161,8 @@ class DataPlaneGateway implements Gateway {
   }
 
   /** What the sweep looks at beside the listeners. */
-  #look(nowMs: number): void {
-    for (const upstreams of this.#upstreams.parts()) upstreams.sweep(nowMs);
+  #look(nowMs: number, nextMs: number): void {
+    for (const upstreams of this.#upstreams.parts()) upstreams.sweep(nowMs, nextMs);
     for (const generation of this.#older) {
       if (!generation.isOver()) continue;
       this.#older.delete(generation);

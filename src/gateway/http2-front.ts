@@ -16,11 +16,8 @@ export interface Http2Front {
   destroy(): void;
   /** Requests that begin from now on get this; bounds of sessions hold for new ones. */
   setPlane(plane: DataPlane, timeouts: Timeouts): void;
-  /**
-   * Looks for sessions that are past their bounds.
-   * @param nowMs milliseconds of a clock that is never set back
-   */
-  sweep(nowMs: number): void;
+  /** Looks for sessions that are past their bounds: as {@link Swept.sweep}. */
+  sweep(nowMs: number, nextMs: number): void;
   /** The sessions on which a request has come. */
   connections(): Iterable<Connection>;
 }

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Log } from '../log.ts';
 import type { Timeouts } from './options.ts';
 import { Seldom } from './seldom.ts';
+import { unsweptMs } from './sweep.ts';
 
 /** So many at once, and so many a second for long. */
 interface Allowance {
@@ -46,7 +47,7 @@ export class Http2Guard {
   readonly #log: Log;
   readonly #seldom = new Seldom(SAY_MS);
   readonly #sessions = new Map<ServerHttp2Session, GuardedSession>();
-  readonly #clock = { nowMs: performance.now() };
+  readonly #clock = { nowMs: unsweptMs() };
 
   constructor(log: Log) {
     this.#log = log;
@@ -69,9 +70,9 @@ export class Http2Guard {
     return this.#sessions.get(session)?.ending === true;
   }
 
-  /** @param nowMs milliseconds of a clock that is never set back */
-  sweep(nowMs: number): void {
-    this.#clock.nowMs = nowMs;
+  /** As {@link Swept.sweep}. */
+  sweep(nowMs: number, nextMs = nowMs): void {
+    this.#clock.nowMs = nextMs;
     for (const session of this.#sessions.values()) session.sweep(nowMs);
   }
 

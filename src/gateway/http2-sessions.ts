@@ -2,6 +2,7 @@ import type { ClientHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
 import { UpstreamSession } from './http2-session.ts';
 import { connectFailure } from './origin-call.ts';
+import { unsweptMs } from './sweep.ts';
 import type { UpstreamFailure } from './upstream-side.ts';
 
 /** Connections to one origin. */
@@ -48,7 +49,7 @@ export class Http2Sessions {
   readonly #sessions: UpstreamSession[] = [];
   readonly #opening = new Set<Opening>();
   readonly #waiting = new Set<Waiting>();
-  #nowMs = performance.now();
+  #nowMs = unsweptMs();
   #closed = false;
 
   /** @param connectMs milliseconds to connect, and to answer a PING */
@@ -57,6 +58,7 @@ export class Http2Sessions {
     this.#connectMs = connectMs;
   }
 
+  /** As that of {@link Clock}. */
   get nowMs(): number {
     return this.#nowMs;
   }
@@ -97,9 +99,9 @@ export class Http2Sessions {
     this.#serve();
   }
 
-  /** @param nowMs milliseconds of a clock that is never set back */
-  sweep(nowMs: number): void {
-    this.#nowMs = nowMs;
+  /** As {@link Swept.sweep}. */
+  sweep(nowMs: number, nextMs = nowMs): void {
+    this.#nowMs = nextMs;
     for (const opening of this.#opening) {
       if (nowMs - opening.sinceMs < this.#connectMs) continue;
       opening.cancel();

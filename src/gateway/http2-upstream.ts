@@ -45,8 +45,8 @@ export class Http2Upstream implements UpstreamSide, Http2Outlet {
     return call;
   }
 
-  sweep(nowMs: number): void {
-    this.sessions.sweep(nowMs);
+  sweep(nowMs: number, nextMs = nowMs): void {
+    this.sessions.sweep(nowMs, nextMs);
     this.#calls.sweep(nowMs);
   }
 

@@ -73,11 +73,8 @@ export class Shedding {
     this.#seldom = new Seldom(SAY_MS, now);
   }
 
-  /**
-   * @param nowMs milliseconds of a clock that is never set back
-   * @param lateMs how much later than it should this comes, milliseconds
-   */
-  sweep(nowMs: number, lateMs: number): void {
+  /** As {@link Swept.sweep}. */
+  sweep(nowMs: number, _nextMs: number, lateMs: number): void {
     const options = this.#options();
     this.#lookAtTime(nowMs, lateMs);
     this.#full = options !== undefined && this.#isFull(nowMs, options.heapPercent);

@@ -1,6 +1,4 @@
-import type { Clock } from '../http1/wire.ts';
-
-/** A deadline may be this late: a quarter of the shortest one, within these bounds. Milliseconds. */
+/** From one look to the next: an eighth of the shortest deadline, within these bounds. Milliseconds. */
 const MIN_TICK_MS = 25;
 const MAX_TICK_MS = 250;
 
@@ -15,19 +13,19 @@ export interface Swept {
   /**
    * Looks for what is past its deadline.
    * @param nowMs milliseconds of a clock that is never set back
+   * @param nextMs when it looks again: what begins until then is taken to begin then, so that no deadline is over too early
    * @param lateMs how much later than it should this comes, milliseconds
    */
-  sweep(nowMs: number, lateMs: number): void;
+  sweep(nowMs: number, nextMs: number, lateMs: number): void;
 }
 
 /**
- * The one timer of a thread's connections. Who waits stores what for and since when, by this clock, and is looked at a few times a second; only bodies
- * and tunnels, which may be silent for long, have timers of their own.
+ * The one timer of a thread's connections. Who waits stores what for and since when, by what it was told last, and is looked at a few times a second;
+ * only bodies and tunnels, which may be silent for long, have timers of their own.
  */
 export class Sweep {
   /** Moves with the ticks; stands still between them. */
-  readonly clock: Clock;
-  readonly #clock: { nowMs: number };
+  #nowMs: number;
   #tickMs: number;
   readonly #failed: (error: unknown) => void;
   readonly #time: () => number;
@@ -48,8 +46,7 @@ export class Sweep {
     this.#failed = failed;
     this.#time = time;
     this.#tickedMs = time();
-    this.#clock = { nowMs: this.#tickedMs };
-    this.clock = this.#clock;
+    this.#nowMs = this.#tickedMs;
   }
 
   /** @returns takes it out again */
@@ -83,11 +80,11 @@ export class Sweep {
   tick(): void {
     const time = this.#time();
     const lateMs = Math.max(0, time - this.#tickedMs - this.#tickMs);
-    this.#clock.nowMs += Math.min(time - this.#tickedMs, MAX_STEP_MS);
+    this.#nowMs += Math.min(time - this.#tickedMs, MAX_STEP_MS);
     this.#tickedMs = time;
     for (const part of this.#parts) {
       try {
-        part.sweep(this.#clock.nowMs, lateMs);
+        part.sweep(this.#nowMs, this.#nowMs + this.#tickMs, lateMs);
       } catch (error) {
         this.#failed(error);
       }
@@ -95,11 +92,16 @@ export class Sweep {
   }
 }
 
+/** What is stamped before it was ever swept: no earlier than a sweep would say. Milliseconds. */
+export function unsweptMs(): number {
+  return performance.now() + MAX_TICK_MS;
+}
+
 /**
- * How often to look, so that no deadline is missed by more than a quarter of it.
+ * How often to look, so that no deadline is missed by more than a quarter of it: by one tick as it began between two, by one as it ends between two.
  * @param deadlines milliseconds; 0 is none
  */
 export function tickFor(deadlines: readonly number[]): number {
-  const shortest = Math.min(...deadlines.filter((deadline) => deadline > 0), 4 * MAX_TICK_MS);
-  return Math.max(MIN_TICK_MS, shortest / 4);
+  const shortest = Math.min(...deadlines.filter((deadline) => deadline > 0), 8 * MAX_TICK_MS);
+  return Math.max(MIN_TICK_MS, shortest / 8);
 }

@@ -61,11 +61,8 @@ export interface UpstreamSide {
   readonly origin: string;
   /** @param fresh on a connection that has served nothing yet, as this is the second try */
   call(request: UpstreamRequest, answer: UpstreamAnswer, fresh: boolean): OpenCall;
-  /**
-   * Looks for what is past its deadline.
-   * @param nowMs milliseconds of a clock that is never set back
-   */
-  sweep(nowMs: number): void;
+  /** Looks for what is past its deadline: as {@link Swept.sweep}. */
+  sweep(nowMs: number, nextMs?: number): void;
   /** Ends every connection. */
   close(): Promise<void>;
 }

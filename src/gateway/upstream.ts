@@ -103,14 +103,14 @@ export class Upstreams {
     }
   }
 
-  /** @param nowMs milliseconds of a clock that is never set back */
-  sweep(nowMs: number): void {
+  /** As {@link Swept.sweep}. */
+  sweep(nowMs: number, nextMs = nowMs): void {
     for (const { side, queue } of this.#upstreams.values()) {
-      side.sweep(nowMs);
+      side.sweep(nowMs, nextMs);
       queue.sweep(nowMs);
     }
     for (const [upstream, since] of this.#retired) {
-      upstream.side.sweep(nowMs);
+      upstream.side.sweep(nowMs, nextMs);
       upstream.queue.sweep(nowMs);
       if (since === undefined) {
         this.#retired.set(upstream, nowMs);

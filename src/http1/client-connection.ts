@@ -9,7 +9,7 @@ import { MessageWriter } from './message-writer.ts';
 import { GrammarError } from './refusal.ts';
 import { RequestSender, type SenderHost } from './request-sender.ts';
 import { parseResponseHead } from './response-parser.ts';
-import type { Clock, Wire } from './wire.ts';
+import type { Clock, Settling, Wire } from './wire.ts';
 
 /** Interim answers (1xx) of one exchange that are swallowed; with more it is malformed. */
 const MAX_INTERIM = 10;
@@ -26,7 +26,7 @@ export type ClientPhase = 'idle' | 'head' | 'body' | 'over';
  * The client side of an HTTP/1.1 connection (RFC 9112) as a state machine: no socket, no timer, one exchange at a time. Whatever leaves a
  * doubt about where the next answer begins ends the connection: a byte too much, an answer that came before the request was sent, an abort.
  */
-export class ClientConnection implements BodyEvents, SenderHost {
+export class ClientConnection implements BodyEvents, SenderHost, Settling {
   phase: ClientPhase = 'idle';
   /** When anything last came, or went, in this exchange; or since when it is idle. Milliseconds of the clock. */
   movedMs: number;
@@ -41,8 +41,8 @@ export class ClientConnection implements BodyEvents, SenderHost {
   /** Nothing is read, as nobody takes it: that nothing comes is not the other side's fault. */
   paused = false;
   /**
-   * The exchange is over: true, the connection may serve another. False, once: it is over itself. Comes before the exchange's last event,
-   * so that whoever takes the connection in there already finds it. A pool puts its own in.
+   * The exchange is over: true, the connection may serve another; this comes once the turn has shown that nothing stood behind the answer.
+   * False, once: it is over itself. A pool puts its own in.
    */
   onIdle: (reusable: boolean) => void;
   readonly #wire: Wire;
@@ -312,9 +312,14 @@ export class ClientConnection implements BodyEvents, SenderHost {
       this.phase = 'idle';
       this.movedMs = this.#clock.nowMs;
       this.#unpause();
-      this.onIdle(true);
+      this.#wire.settle(this);
     } else this.#close();
     events.onEnd(trailers);
+  }
+
+  /** Nothing came behind the answer. */
+  settled(): void {
+    if (this.phase === 'idle') this.onIdle(true);
   }
 
   #fail(kind: ClientFailure, message: string, cause: Error | undefined): void {

@@ -53,9 +53,8 @@ export class Linger {
    * An answer that the network has not taken yet is waited for; a client that takes none of it is the write deadline's.
    * @returns whether it has taken long enough
    */
-  isOver(): boolean {
-    const now = this.#clock.nowMs;
-    if (this.#wire.backlog > 0) this.#sinceMs = now;
-    return now - this.#sinceMs >= (this.#body === undefined ? LINGER_MS : DROP_MS);
+  isOver(nowMs: number): boolean {
+    if (this.#wire.backlog > 0) this.#sinceMs = nowMs;
+    return nowMs - this.#sinceMs >= (this.#body === undefined ? LINGER_MS : DROP_MS);
   }
 }

@@ -179,8 +179,7 @@ export class ConnectionPool {
   }
 
   /** Closes what was idle for too long, and gives up what waits, or is being opened, for too long. */
-  sweep(): void {
-    const now = this.#clock.nowMs;
+  sweep(now = this.#clock.nowMs): void {
     for (const attempt of this.#attempts) {
       if (now - attempt.sinceMs < this.#limits.connectMs) continue;
       attempt.cancel();

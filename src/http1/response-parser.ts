@@ -30,8 +30,9 @@ export function parseResponseHead(
   }
   const length = bodyless || requestMethod === 'HEAD' ? 0 : (framed ?? UNTIL_CLOSE);
   const contentLength = framed === undefined || framed === CHUNKED ? -1 : framed;
-  // RFC 9110 section 8.6: who says of a 204 how long its body is may well send one.
-  const doubtful = status === 204 && contentLength > 0;
+  // Who says of an answer to HEAD, or of a 204, that it has a body may well send one.
+  const doubtful =
+    (status === 204 || requestMethod === 'HEAD') && (contentLength > 0 || framed === CHUNKED);
   return {
     status,
     minor,

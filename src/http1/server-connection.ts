@@ -140,14 +140,14 @@ export class ServerConnection<Socket = unknown> implements ExchangeHost<Socket>,
   }
 
   /** Looks whether the end of the connection has taken long enough. All other deadlines are the owner's, by phase and time. */
-  sweep(): void {
+  sweep(nowMs = this.clock.nowMs): void {
     if (this.#dead) return;
     const exchange = this.#exchange;
     if (this.#linger !== undefined) {
-      if (this.#linger.isOver()) this.#breakDown(false);
+      if (this.#linger.isOver(nowMs)) this.#breakDown(false);
       else if (this.phase === 'answer' && this.#wire.backlog === 0) this.#setPhase('linger');
     } else if (exchange?.ended === true && this.phase === 'body') {
-      if (this.clock.nowMs - this.phaseSinceMs >= DROP_MS) this.#conclude(exchange, false);
+      if (nowMs - this.phaseSinceMs >= DROP_MS) this.#conclude(exchange, false);
     }
   }
 

@@ -9,6 +9,8 @@ export interface Wire {
   write(bytes: string | Uint8Array): boolean;
   /** Three pieces in one system call (writev). `first` and `last` may be empty. Otherwise as {@link write}. */
   writeAll(first: string, body: Uint8Array, last: string): boolean;
+  /** Tells `who`, later, when all is received that was there to be read by now: one read may be followed by another at once. */
+  settle(who: Settling): void;
   /** No `receive()` after the read in hand, until `resume()`. */
   pause(): void;
   resume(): void;
@@ -20,9 +22,14 @@ export interface Wire {
   reset(): void;
 }
 
+/** Waits until what comes has come. */
+export interface Settling {
+  settled(): void;
+}
+
 /** Time for deadlines: one value for all connections of a thread, moved by its sweep, so that a change of phase costs one store. */
 export interface Clock {
-  /** Milliseconds of a clock that is never set back. */
+  /** Milliseconds of a clock that is never set back: of the next sweep, so that what is late by it has had all of its time. */
   readonly nowMs: number;
 }
 

@@ -230,6 +230,19 @@ test('what is not finished after the grace is ended', async (t) => {
   assert.deepEqual(gateway.counters().outcomes, { aborted: 1 });
 });
 
+test('an answer that the end of the grace cuts short does not look whole to HTTP/1.0', async (t) => {
+  const upstream = await startHttpServer((_, answer) => {
+    answer.write('data: 1\n\n');
+  });
+  t.after(() => upstream.close());
+  const { gateway, port } = await stage(t, { apis: [openApi(upstream.url)] });
+  const client = await wire(t, port);
+  await client.send('GET /a HTTP/1.0\r\nHost: h\r\n\r\n').until(/data: 1\n\n$/);
+  await gateway.close(50);
+  await client.closed();
+  assert.equal(client.ending, 'reset');
+});
+
 test('an HTTP/2 client gets GOAWAY and the end of its streams', async (t) => {
   const held: (() => void)[] = [];
   const upstream = await startHttpServer((_, response) => held.push(() => response.end('done')));

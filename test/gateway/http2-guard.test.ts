@@ -269,6 +269,7 @@ test('frames that belong to no request end the session in the end', async (t) =>
   server.on('connection', (socket: Socket) => (below = socket));
   server.on('session', (session) => guard.watch(session, DEFAULT_TIMEOUTS, below, 60_000));
   server.on('sessionError', () => undefined);
+  guard.sweep(performance.now());
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => server.close());

@@ -26,29 +26,28 @@ test('every part is told the time of the one clock, until it is taken out', () =
   let time = 100;
   const sweep = new Sweep(50, fail, () => time);
   const heard: string[] = [];
-  sweep.add({ sweep: (now) => heard.push(`a ${now}`) });
+  sweep.add({ sweep: (now, next) => heard.push(`a ${now} ${next}`) });
   const remove = sweep.add({ sweep: (now) => heard.push(`b ${now}`) });
-  assert.equal(sweep.clock.nowMs, 100);
   time = 150;
-  assert.equal(sweep.clock.nowMs, 100, 'it stands still between ticks');
   sweep.tick();
-  assert.equal(sweep.clock.nowMs, 150);
   remove();
   time = 175;
   sweep.tick();
-  assert.deepEqual(heard, ['a 150', 'b 150', 'a 175']);
+  assert.deepEqual(heard, ['a 150 200', 'b 150', 'a 175 225']);
 });
 
 test('a thread that stood still does not take that for silence of others', () => {
   let time = 0;
   const sweep = new Sweep(50, fail, () => time);
+  let heard = 0;
+  sweep.add({ sweep: (now) => (heard = now) });
   time = 3_600_000;
   sweep.tick();
-  assert.ok(sweep.clock.nowMs <= 2_000, `${sweep.clock.nowMs}`);
-  const before = sweep.clock.nowMs;
+  assert.ok(heard > 0 && heard <= 2_000, `${heard}`);
+  const before = heard;
   time += 50;
   sweep.tick();
-  assert.equal(sweep.clock.nowMs, before + 50);
+  assert.equal(heard, before + 50);
 });
 
 test('it ticks while it runs', async () => {
@@ -63,7 +62,7 @@ test('it ticks while it runs', async () => {
 });
 
 test('no deadline is missed by more than a quarter, within bounds', () => {
-  assert.equal(tickFor([60_000, 400, 0]), 100);
+  assert.equal(tickFor([60_000, 400, 0]), 50);
   assert.equal(tickFor([60_000]), 250);
   assert.equal(tickFor([10]), 25);
   assert.equal(tickFor([]), 250);

@@ -5,7 +5,7 @@ import { test, type TestContext } from 'node:test';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { until } from '../support/until.ts';
 import type { ListenerTls } from '../../src/gateway/options.ts';
-import { localCertificate, openApi, stage } from './stage.ts';
+import { localCertificate, openApi, stage, wire } from './stage.ts';
 
 async function listener(t: TestContext, more: Partial<ListenerTls> = {}): Promise<number> {
   const { cert, key } = await localCertificate();
@@ -137,4 +137,31 @@ test('a resumed session is served', async (t) => {
   socket.write('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
   const [bytes] = (await answer) as [Buffer];
   assert.match(bytes.toString('latin1'), /^HTTP\/1\.1 200 /);
+});
+
+test('a handshake that does not come to its end in time is ended', async (t) => {
+  const { cert, key } = await localCertificate();
+  const { port } = await stage(t, {
+    apis: [openApi('http://127.0.0.1:9')],
+    listeners: [{ kind: 'https', host: '127.0.0.1', port: 0, tls: { cert, key } }],
+    timeouts: { handshakeMs: 100 },
+  });
+  for (const begun of ['', '160301', '160301020001']) {
+    const client = await wire(t, port);
+    client.socket.write(Buffer.from(begun, 'hex'));
+    await client.closed();
+  }
+});
+
+test('of TLS 1.2 no second handshake is made on a connection', async (t) => {
+  const port = await listener(t);
+  const { socket } = await shake(t, port, {
+    maxVersion: 'TLSv1.2',
+    ALPNProtocols: ['http/1.1'],
+  });
+  let refused: NodeJS.ErrnoException | undefined;
+  socket.on('error', (error: NodeJS.ErrnoException) => (refused = error));
+  socket.renegotiate({}, () => undefined);
+  await until(() => refused !== undefined, 'it is refused');
+  assert.match(String(refused?.code), /NO_RENEGOTIATION|ECONNRESET/);
 });

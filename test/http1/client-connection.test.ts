@@ -114,8 +114,8 @@ void describe('one exchange after the other', () => {
 void describe('answers without a body', () => {
   void test('HEAD, 204 and 304 end with their head whatever it says, and the connection stays', () => {
     for (const [method, head] of [
-      ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'],
-      ['HEAD', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'],
+      ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'],
+      ['HEAD', 'HTTP/1.1 200 OK\r\n\r\n'],
       ['GET', 'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n'],
       ['GET', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'],
     ] as const) {
@@ -127,12 +127,19 @@ void describe('answers without a body', () => {
     }
   });
 
-  void test('204 with a length is taken as 204, and the connection is closed', () => {
-    const stage = new ClientStage();
-    const answer = stage.ask();
-    stage.receive('HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n');
-    assert.deepEqual(answer.log, ['head 204', 'end']);
-    assert.deepEqual(stage.idle, [false]);
+  void test('an answer to HEAD, or a 204, that speaks of a body is taken without one, and the connection is closed: it may come', () => {
+    for (const [method, head] of [
+      ['GET', 'HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n'],
+      ['HEAD', 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n'],
+      ['HEAD', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n'],
+    ] as const) {
+      const stage = new ClientStage();
+      const answer = stage.ask(method);
+      stage.receive(head);
+      assert.deepEqual(answer.log.slice(1), ['end'], head);
+      assert.deepEqual(stage.idle, [false], head);
+      assert.equal(stage.wire.closed, 'destroyed');
+    }
   });
 
   void test('bytes behind one end the connection', () => {
@@ -162,6 +169,20 @@ void describe('poison: the connection is closed, never idle again', () => {
       assert.equal(stage.wire.closed, 'destroyed');
       assert.throws(() => stage.ask());
     }
+  });
+
+  void test('a byte that comes in the turn of the last one: nobody has got the connection yet', () => {
+    const stage = new ClientStage();
+    stage.wire.turning = true;
+    const answer = stage.ask();
+    stage.receive(OK);
+    assert.equal(answer.log.at(-1), 'end');
+    assert.deepEqual(stage.idle, []);
+    stage.receive(OK);
+    assert.deepEqual(stage.idle, [false]);
+    assert.equal(stage.wire.closed, 'destroyed');
+    stage.wire.endTurn();
+    assert.deepEqual(stage.idle, [false]);
   });
 
   void test('bytes before anything was asked', () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Clock, Wire } from '../../src/http1/wire.ts';
+import type { Clock, Settling, Wire } from '../../src/http1/wire.ts';
 
 /** Time that a test moves. */
 export class FakeClock implements Clock {
@@ -19,6 +19,9 @@ export class FakeWire implements Wire {
   /** FIN was sent. */
   ended = false;
   closed: 'no' | 'destroyed' | 'reset' = 'no';
+  /** The turn ends when a test says so; else at once. */
+  turning = false;
+  #settling: Settling | undefined;
 
   write(bytes: string | Uint8Array): boolean {
     return this.#write(typeof bytes === 'string' ? bytes : Buffer.from(bytes).toString('latin1'));
@@ -26,6 +29,16 @@ export class FakeWire implements Wire {
 
   writeAll(first: string, body: Uint8Array, last: string): boolean {
     return this.#write(first + Buffer.from(body).toString('latin1') + last);
+  }
+
+  settle(who: Settling): void {
+    this.#settling = who;
+    if (!this.turning) this.endTurn();
+  }
+
+  endTurn(): void {
+    this.#settling?.settled();
+    this.#settling = undefined;
   }
 
   pause(): void {

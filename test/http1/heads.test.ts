@@ -116,7 +116,7 @@ test('a response head says what body follows, and what was said of one that does
     1,
     0,
     7,
-    true,
+    false,
   ]);
   assert.deepEqual(said(response('', undefined, 'HEAD')), [200, 1, 0, -1, true]);
   assert.deepEqual(said(response('Content-Length: 7\r\n', 'HTTP/1.1 304')), [304, 1, 0, 7, true]);

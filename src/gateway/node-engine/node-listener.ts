@@ -109,9 +109,11 @@ export class NodeListener implements EngineListener {
   destroy(): void {
     for (const session of this.#sessions) session.destroy();
     for (const { socket } of this.#arrivals) {
-      const tunnel = this.#used.get(socket)?.tunnel;
-      if (tunnel === undefined) socket.destroy();
-      else tunnel.close(1001, 'the gateway is closing');
+      const connection = this.#used.get(socket);
+      if (connection?.tunnel !== undefined) connection.tunnel.close(1001, 'the gateway is closing');
+      // To a client of HTTP/1.0 an answer may end with FIN: one that is cut short is not to look whole.
+      else if (connection?.current !== undefined) socket.resetAndDestroy();
+      else socket.destroy();
     }
   }
 
@@ -133,8 +135,8 @@ export class NodeListener implements EngineListener {
     }
   }
 
-  sweep(nowMs: number): void {
-    this.#guard.sweep(nowMs); // node:http has deadlines of its own
+  sweep(nowMs: number, nextMs: number): void {
+    this.#guard.sweep(nowMs, nextMs); // node:http has deadlines of its own
   }
 
   #follow(server: Server): void {

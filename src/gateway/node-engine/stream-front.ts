@@ -84,8 +84,8 @@ export class StreamFront implements Http2Front {
     this.#follow();
   }
 
-  sweep(nowMs: number): void {
-    this.#guard.sweep(nowMs);
+  sweep(nowMs: number, nextMs: number): void {
+    this.#guard.sweep(nowMs, nextMs);
   }
 
   connections(): Iterable<Connection> {

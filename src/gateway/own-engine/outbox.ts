@@ -1,3 +1,5 @@
+import type { Settling } from '../../http1/wire.ts';
+
 /** Somebody with something to send. */
 export interface Sender {
   /** Sends what is kept. */
@@ -13,12 +15,34 @@ const MOST = 64;
  */
 export class Outbox {
   #senders: Sender[] = [];
+  #settling: Settling[] = [];
+  #due = false;
 
   /** `sender` has something to send, and is not in here yet. */
   add(sender: Sender): void {
-    if (this.#senders.length === 0) setImmediate(() => this.#sendAll());
+    this.#schedule();
     this.#senders.push(sender);
     if (this.#senders.length === MOST) this.#sendAll();
+  }
+
+  /** `who` hears when the turn is over, before what is sent then. It must not throw. */
+  settle(who: Settling): void {
+    this.#schedule();
+    this.#settling.push(who);
+  }
+
+  #schedule(): void {
+    if (this.#due) return;
+    this.#due = true;
+    setImmediate(() => this.#end());
+  }
+
+  #end(): void {
+    this.#due = false;
+    const settling = this.#settling;
+    this.#settling = [];
+    for (const who of settling) who.settled();
+    this.#sendAll();
   }
 
   #sendAll(): void {

@@ -132,9 +132,12 @@ export class OwnClient implements ServerEvents<Socket>, Carried {
 
   /** Ends it now. */
   destroy(): void {
+    const { current, backlog } = this.machine;
     const tunnel = this.connection?.current?.tunnel;
-    if (tunnel === undefined) this.#socket.destroy();
-    else tunnel.close(1001, 'the gateway is closing');
+    if (tunnel !== undefined) tunnel.close(1001, 'the gateway is closing');
+    // To a client of HTTP/1.0 an answer may end with FIN: one that is cut short is not to look whole.
+    else if (current !== undefined || backlog > 0) this.#socket.reset();
+    else this.#socket.destroy();
   }
 
   /** Looks for what is past its deadline. */
@@ -160,13 +163,13 @@ export class OwnClient implements ServerEvents<Socket>, Carried {
       case 'body':
         this.#watchBody(nowMs, waitedMs);
         this.#watchAnswer(nowMs);
-        machine.sweep();
+        machine.sweep(nowMs);
         break;
       case 'answer':
       case 'linger':
         this.#sending = undefined;
         this.#watchAnswer(nowMs);
-        machine.sweep();
+        machine.sweep(nowMs);
         break;
       case 'switched':
         break;

@@ -15,6 +15,7 @@ import type { DataPlane } from '../data-plane.ts';
 import type { Http2Front } from '../http2-front.ts';
 import type { Bound, Listening, ListenerOptions, ListenerTls, Timeouts } from '../options.ts';
 import { errorText } from '../error-text.ts';
+import { unsweptMs } from '../sweep.ts';
 import { tlsContext } from '../tls-server.ts';
 import { deadlinesOf } from './deadlines.ts';
 import { type Entrance, OwnClient } from './own-client.ts';
@@ -47,7 +48,7 @@ export class OwnListener implements EngineListener {
     this.#plane = plane;
     this.#http2 = http2;
     this.#arrivals = new Arrivals(admission);
-    this.#clock = { nowMs: performance.now() };
+    this.#clock = { nowMs: unsweptMs() };
     this.#entrance = {
       plane,
       site: { kind: options.kind, scheme: options.kind === 'http' ? 'http' : 'https' },
@@ -71,7 +72,10 @@ export class OwnListener implements EngineListener {
           ALPNProtocols: http2 === undefined ? ['http/1.1'] : ['h2', 'http/1.1'],
         },
         (stream) => this.#guard(stream, () => this.#shaken(stream)),
-      ).on('connection', (socket: Socket) => this.#shake(socket));
+      )
+        .on('connection', (socket: Socket) => this.#shake(socket))
+        // Of a handshake that takes too long node:tls only tells; it is node:https that ends it.
+        .on('tlsClientError', (_error, stream) => stream.destroy());
     }
   }
 
@@ -120,10 +124,10 @@ export class OwnListener implements EngineListener {
     this.#http2?.setPlane(plane, timeouts);
   }
 
-  sweep(nowMs: number): void {
-    this.#clock.nowMs = nowMs;
+  sweep(nowMs: number, nextMs: number): void {
+    this.#clock.nowMs = nextMs;
     for (const client of this.#clients) client.sweep(nowMs);
-    this.#http2?.sweep(nowMs);
+    this.#http2?.sweep(nowMs, nextMs);
   }
 
   /** What is thrown here costs this connection, and no other. */

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { GIVEN_AWAY_BYTES, type Wire } from '../../http1/wire.ts';
+import { GIVEN_AWAY_BYTES, type Settling, type Wire } from '../../http1/wire.ts';
 import { Outbox } from './outbox.ts';
 
 /** What a socket tells the state machine that it carries. */
@@ -38,6 +38,7 @@ export class OwnSocket implements Wire {
   #ended = false;
   /** Text that leaves with this turn of the event loop. */
   #kept = '';
+  #settling: Settling | undefined;
 
   /** Hears nothing before {@link carry}. */
   constructor(stream: Socket, tcp: Socket) {
@@ -87,6 +88,20 @@ export class OwnSocket implements Wire {
     if (last !== '') stream.write(last, 'latin1');
     stream.uncork();
     return this.#hasRoom();
+  }
+
+  settle(who: Settling): void {
+    this.#settling = who;
+    outbox.settle(this);
+  }
+
+  /** The turn is over. */
+  settled(): void {
+    try {
+      this.#settling?.settled();
+    } catch (error) {
+      if (this.#carried !== undefined) this.#fail(this.#carried, error);
+    }
   }
 
   pause(): void {
@@ -214,6 +229,7 @@ function onDrain(this: Owned): void {
 
 function onError(this: Owned, error: Error): void {
   this[OWNER]?.close(error);
+  this.destroy(); // node:tls tells of some errors and goes on
 }
 
 function onClose(this: Owned): void {

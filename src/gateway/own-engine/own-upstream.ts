@@ -7,6 +7,7 @@ import type { Log } from '../../log.ts';
 import { errorText } from '../error-text.ts';
 import { OpenCalls } from '../open-calls.ts';
 import type { UpstreamOptions } from '../options.ts';
+import { unsweptMs } from '../sweep.ts';
 import type { OpenCall, UpstreamAnswer, UpstreamRequest, UpstreamSide } from '../upstream-side.ts';
 import { type Connect, connector } from './own-connect.ts';
 import { OwnCall, type Outlet } from './own-call.ts';
@@ -46,7 +47,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
     this.idleBodyMs = options.idleBodyTimeoutMs ?? 60_000;
     const maxHeaderSize = options.maxHeaderSize ?? 16_384;
     this.#limits = { maxTarget: 0, maxFieldBytes: maxHeaderSize, maxFields: MAX_FIELDS };
-    this.#clock = { nowMs: performance.now() };
+    this.#clock = { nowMs: unsweptMs() };
     this.clock = this.#clock;
     this.#log = log;
     this.#connect = connector(origin, options, this.#sockets, (error) => this.report(error));
@@ -71,9 +72,9 @@ export class OwnUpstream implements UpstreamSide, Outlet {
     return call;
   }
 
-  sweep(nowMs: number): void {
-    this.#clock.nowMs = nowMs;
-    this.pool.sweep();
+  sweep(nowMs: number, nextMs = nowMs): void {
+    this.#clock.nowMs = nextMs;
+    this.pool.sweep(nowMs);
     this.#calls.sweep(nowMs);
   }
 

@@ -249,6 +249,7 @@ test('nobody listens: the failure says so', async (t) => {
 test('an upstream that says nothing is given up in time', async (t) => {
   const silent = await rawUpstream(t, (socket) => socket.resume());
   const side = upstream(t, silent.url, { headersTimeoutMs: 1_000 });
+  side.sweep(performance.now());
   const recorder = call(side);
   await until(() => silent.connections() === 1, 'it is connected');
   await until(() => side.pool.busy === 1, 'the request is sent');
@@ -258,6 +259,39 @@ test('an upstream that says nothing is given up in time', async (t) => {
   side.sweep(now + 1_100);
   assert.equal(recorder.failure?.kind, 'timeout');
   assert.equal(side.pool.busy, 0);
+});
+
+test('what begins between two sweeps has all of its time from the second one on', async (t) => {
+  const silent = await rawUpstream(t, (socket) => socket.resume());
+  const side = upstream(t, silent.url, { headersTimeoutMs: 1_000 });
+  const now = Math.ceil(performance.now());
+  side.sweep(now, now + 125);
+  const recorder = call(side);
+  await until(() => side.pool.busy === 1, 'the request is sent');
+  side.sweep(now + 1_120, now + 1_245);
+  assert.equal(recorder.over, false);
+  side.sweep(now + 1_125, now + 1_250);
+  assert.equal(recorder.failure?.kind, 'timeout');
+});
+
+test('an answer that fills a read to its last byte: what stands behind it is nobody’s answer', async (t) => {
+  const head = 'HTTP/1.1 200 OK\r\nContent-Length: ';
+  const whole = (bytes: number): string => {
+    const length = bytes - head.length - 9; // five digits, two line ends
+    return `${head}${length}\r\n\r\n${'x'.repeat(length)}`;
+  };
+  const more = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL';
+  const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+  let count = 0;
+  const { url } = await rawUpstream(t, (socket) => {
+    const first = count++ === 0;
+    socket.on('data', () => socket.write(first ? `${whole(65_536)}${more}` : ok));
+  });
+  const side = upstream(t, url, { maxActive: 1 });
+  const [big, next] = [call(side), call(side)];
+  assert.equal((await big.end()).bytes, 65_536 - head.length - 9);
+  assert.equal((await next.end()).bytes, 2);
+  assert.equal(count, 2, 'on another connection');
 });
 
 test('a body that stops coming is given up in time; one that waits for its reader is not', async (t) => {

@@ -111,6 +111,47 @@ test('504 when the head does not come, and the upstream call is ended', async (t
   assert.deepEqual(gateway.counters().outcomes, { upstreamTimedOut: 1 });
 });
 
+for (const how of ['stays', 'destroy', 'resetAndDestroy'] as const) {
+  const client = how === 'stays' ? 'stays' : `leaves (${how})`;
+  test(`504 when the upstream stops taking an upload, also when its client ${client}`, async (t) => {
+    const peers: Socket[] = [];
+    const upstream = await rawUpstream(t, (socket) => {
+      peers.push(socket);
+      socket.once('data', () => socket.pause());
+      socket.on('end', () => socket.destroy());
+    });
+    const { port, gateway, log } = await stage(t, {
+      apis: [openApi(upstream.url)],
+      upstream: { idleBodyTimeoutMs: 500 },
+    });
+    const { socket } = (await wire(t, port)).send(
+      GET.replace('GET', 'POST').replace('\r\n\r\n', '\r\nContent-Length: 900000000\r\n\r\n'),
+    );
+    const chunk = Buffer.alloc(65_536);
+    let tookMs = performance.now();
+    const give = (): void => {
+      tookMs = performance.now();
+      while (!socket.destroyed && socket.write(chunk));
+    };
+    socket.on('drain', give);
+    give();
+    await until(() => peers[0]?.isPaused() === true, 'the upstream has stopped');
+    if (how !== 'stays') {
+      await until(() => performance.now() - tookMs > 100, 'the gateway has stopped too');
+      socket[how]();
+    }
+    await until(() => gateway.counters().active === 0, 'the call is over');
+    const { outcomes } = gateway.counters();
+    // On a machine that is slow enough the gateway still reads, and sees its client leave.
+    if (how === 'stays' || outcomes['aborted'] === undefined) {
+      assert.deepEqual(outcomes, { upstreamTimedOut: 1 });
+      assert.match(log.lines.join(), /504 upstreamTimedOut: .*: nothing of the request was taken/);
+    }
+    peers[0]?.resume();
+    await until(() => peers[0]?.destroyed === true, 'its connection is closed');
+  });
+}
+
 const IN_THE_BODY: Readonly<Record<string, (socket: Socket) => void>> = {
   'a length that is not reached': (socket) =>
     void socket.once('data', () =>

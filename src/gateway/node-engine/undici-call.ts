@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import type { CallCount } from '../call-count.ts';
 import { reason } from '../failure-reason.ts';
+import type { Placed } from '../open-calls.ts';
 import type { OpenCall, UpstreamAnswer, UpstreamFailure } from '../upstream-side.ts';
 import { isStale } from './connector.ts';
 import type { RequestBody } from './request-body.ts';
@@ -19,25 +20,41 @@ const TIMEOUTS: ReadonlySet<string | undefined> = new Set([
 
 const NOTHING = Buffer.alloc(0);
 
+/** What the calls of one origin share. */
+export interface UndiciOutlet {
+  /** In which an aborted call keeps its place for as long as undici has it. */
+  readonly calls: CallCount;
+  /** Milliseconds without a byte of a body. */
+  readonly idleBodyMs: number;
+  /** The call is over. */
+  forget(call: UndiciCall): void;
+}
+
 /**
  * One call, as undici drives it: its raw handler interface, which gives header bytes and takes `false` for "pause". Every call ends exactly
  * once, in `onUpgrade`, `onComplete` or `onError`; an aborted one as well.
  */
-export class UndiciCall implements Dispatcher.DispatchHandler, OpenCall {
+export class UndiciCall implements Dispatcher.DispatchHandler, OpenCall, Placed {
+  /** Among the calls of its origin; theirs to set. */
+  place = 0;
+  readonly #outlet: UndiciOutlet;
   readonly #answer: UpstreamAnswer;
   readonly #body: RequestBody | undefined;
-  readonly #calls: CallCount;
   #abort: ((error?: Error) => void) | undefined;
   #resume: (() => void) | undefined;
   #aborted = false;
   #over = false;
   #started = false;
   #interim = 0;
+  /** Something of the request was taken since the last look. */
+  #moved = false;
+  /** When that was seen last. Milliseconds. */
+  #movedMs = 0;
 
-  constructor(answer: UpstreamAnswer, body: RequestBody | undefined, calls: CallCount) {
+  constructor(outlet: UndiciOutlet, answer: UpstreamAnswer, body: RequestBody | undefined) {
+    this.#outlet = outlet;
     this.#answer = answer;
     this.#body = body;
-    this.#calls = calls;
   }
 
   resume(): void {
@@ -50,13 +67,33 @@ export class UndiciCall implements Dispatcher.DispatchHandler, OpenCall {
     this.#aborted = true;
     this.#body?.destroy();
     if (this.#over) return;
-    this.#calls.own++;
+    this.#outlet.calls.own++;
     this.#abort?.(new Error('the client is gone'));
+  }
+
+  /** Looks for a request of which the upstream takes nothing: all else has deadlines of undici's. */
+  sweep(nowMs: number): void {
+    const body = this.#body;
+    if (body === undefined || this.#aborted || this.#resume !== undefined) return;
+    if (this.#moved || !body.isPaused()) {
+      this.#moved = false;
+      this.#movedMs = nowMs;
+      return;
+    }
+    const { idleBodyMs } = this.#outlet;
+    if (nowMs - this.#movedMs < idleBodyMs) return;
+    this.abort();
+    const detail = `nothing of the request was taken for ${idleBodyMs} ms`;
+    this.#answer.onFailure({ kind: 'timeout', detail, replayable: false });
   }
 
   onConnect(abort: (error?: Error) => void): void {
     this.#abort = abort;
     if (this.#aborted) abort(new Error('the client is gone'));
+  }
+
+  onBodySent(): void {
+    this.#moved = true;
   }
 
   onResponseStarted(): void {
@@ -105,8 +142,11 @@ export class UndiciCall implements Dispatcher.DispatchHandler, OpenCall {
 
   /** @returns true when nobody wants to hear of it */
   #end(): boolean {
-    this.#over = true;
-    if (this.#aborted) this.#calls.own--;
+    if (!this.#over) {
+      this.#over = true;
+      this.#outlet.forget(this);
+      if (this.#aborted) this.#outlet.calls.own--;
+    }
     return this.#aborted;
   }
 

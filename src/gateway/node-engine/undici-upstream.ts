@@ -1,17 +1,19 @@
 import { type buildConnector, type Dispatcher, Pool } from 'undici';
 import type { CallCount } from '../call-count.ts';
+import { OpenCalls } from '../open-calls.ts';
 import type { UpstreamOptions } from '../options.ts';
 import type { OpenCall, UpstreamAnswer, UpstreamRequest, UpstreamSide } from '../upstream-side.ts';
 import { RequestBody } from './request-body.ts';
-import { UndiciCall } from './undici-call.ts';
+import { UndiciCall, type UndiciOutlet } from './undici-call.ts';
 
 /** One origin, called through a pool of undici's. */
-export class UndiciUpstream implements UpstreamSide {
+export class UndiciUpstream implements UpstreamSide, UndiciOutlet {
   readonly origin: string;
+  readonly calls: CallCount;
+  readonly idleBodyMs: number;
   readonly #pool: Pool;
-  readonly #calls: CallCount;
+  readonly #open = new OpenCalls<UndiciCall>();
 
-  /** @param calls in which an aborted call keeps its place for as long as the pool has it */
   constructor(
     origin: string,
     maxActive: number,
@@ -20,12 +22,13 @@ export class UndiciUpstream implements UpstreamSide {
     calls: CallCount,
   ) {
     this.origin = origin;
-    this.#calls = calls;
+    this.calls = calls;
+    this.idleBodyMs = options.idleBodyTimeoutMs ?? 60_000;
     this.#pool = new Pool(origin, {
       connections: maxActive,
       connect,
       headersTimeout: options.headersTimeoutMs ?? 60_000,
-      bodyTimeout: options.idleBodyTimeoutMs ?? 60_000,
+      bodyTimeout: this.idleBodyMs,
       maxHeaderSize: options.maxHeaderSize ?? 16_384,
     });
   }
@@ -42,16 +45,23 @@ export class UndiciUpstream implements UpstreamSide {
       }
     }
     if (switching) options.upgrade = 'websocket';
-    const call = new UndiciCall(answer, stream, this.#calls);
+    const call = new UndiciCall(this, answer, stream);
+    this.#open.add(call);
     this.#pool.dispatch(options, call);
     return call;
   }
 
-  sweep(): void {
-    // undici has deadlines of its own.
+  sweep(nowMs: number): void {
+    this.#open.sweep(nowMs);
   }
 
   close(): Promise<void> {
     return this.#pool.destroy();
+  }
+
+  // Of its calls.
+
+  forget(call: UndiciCall): void {
+    this.#open.remove(call);
   }
 }

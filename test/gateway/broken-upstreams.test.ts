@@ -386,6 +386,33 @@ for (const how of ['end', 'resetAndDestroy'] as const) {
   });
 }
 
+test('what is sent once more does not meet another connection that is as old', async (t) => {
+  const waiting: Socket[] = [];
+  let stale = new Set<Socket>();
+  const upstream = await rawUpstream(t, (socket) => {
+    socket.on('data', () => {
+      if (stale.has(socket)) socket.resetAndDestroy();
+      else waiting.push(socket);
+    });
+  });
+  const answerAll = (): void => {
+    for (const socket of waiting.splice(0)) {
+      socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+    }
+  };
+  const { port } = await stage(t, { apis: [openApi(upstream.url)] });
+  const first = Array.from({ length: 6 }, () => sendAll(t, port, GET));
+  await until(() => waiting.length === 6, 'six at a time');
+  stale = new Set(waiting);
+  answerAll();
+  for (const answer of await Promise.all(first)) assert.equal(statusOf(answer), 200);
+  const again = sendAll(t, port, GET);
+  await Promise.race([again, until(() => waiting.length === 1, 'it is sent once more')]);
+  answerAll();
+  assert.equal(statusOf(await again), 200);
+  assert.equal(upstream.connections(), 7);
+});
+
 test('a fresh connection that fails is not tried again', async (t) => {
   const upstream = await rawUpstream(
     t,

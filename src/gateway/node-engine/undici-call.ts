@@ -37,6 +37,8 @@ export interface UndiciOutlet {
 export class UndiciCall implements Dispatcher.DispatchHandler, OpenCall, Placed {
   /** Among the calls of its origin; theirs to set. */
   place = 0;
+  /** It is to have a connection that has served nothing yet. */
+  readonly fresh: boolean;
   readonly #outlet: UndiciOutlet;
   readonly #answer: UpstreamAnswer;
   readonly #body: RequestBody | undefined;
@@ -51,7 +53,13 @@ export class UndiciCall implements Dispatcher.DispatchHandler, OpenCall, Placed 
   /** When that was seen last. Milliseconds. */
   #movedMs = 0;
 
-  constructor(outlet: UndiciOutlet, answer: UpstreamAnswer, body: RequestBody | undefined) {
+  constructor(
+    outlet: UndiciOutlet,
+    answer: UpstreamAnswer,
+    body: RequestBody | undefined,
+    fresh: boolean,
+  ) {
+    this.fresh = fresh;
     this.#outlet = outlet;
     this.#answer = answer;
     this.#body = body;

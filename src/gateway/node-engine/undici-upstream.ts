@@ -3,6 +3,7 @@ import type { CallCount } from '../call-count.ts';
 import { OpenCalls } from '../open-calls.ts';
 import type { UpstreamOptions } from '../options.ts';
 import type { OpenCall, UpstreamAnswer, UpstreamRequest, UpstreamSide } from '../upstream-side.ts';
+import { PoolClient } from './pool-client.ts';
 import { RequestBody } from './request-body.ts';
 import { UndiciCall, type UndiciOutlet } from './undici-call.ts';
 
@@ -26,14 +27,14 @@ export class UndiciUpstream implements UpstreamSide, UndiciOutlet {
     this.idleBodyMs = options.idleBodyTimeoutMs ?? 60_000;
     this.#pool = new Pool(origin, {
       connections: maxActive,
-      connect,
+      factory: (url, given) => new PoolClient(url, connect, given),
       headersTimeout: options.headersTimeoutMs ?? 60_000,
       bodyTimeout: this.idleBodyMs,
       maxHeaderSize: options.maxHeaderSize ?? 16_384,
     });
   }
 
-  call(request: UpstreamRequest, answer: UpstreamAnswer): OpenCall {
+  call(request: UpstreamRequest, answer: UpstreamAnswer, fresh: boolean): OpenCall {
     const { method, path, fields, body, switching } = request;
     const options: Dispatcher.DispatchOptions = { method, path, headers: fields as string[] };
     let stream: RequestBody | undefined;
@@ -45,7 +46,7 @@ export class UndiciUpstream implements UpstreamSide, UndiciOutlet {
       }
     }
     if (switching) options.upgrade = 'websocket';
-    const call = new UndiciCall(this, answer, stream);
+    const call = new UndiciCall(this, answer, stream, fresh);
     this.#open.add(call);
     this.#pool.dispatch(options, call);
     return call;

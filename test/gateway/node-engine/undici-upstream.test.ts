@@ -54,6 +54,7 @@ class Recorder implements UpstreamAnswer {
   status = 0;
   ended = false;
   failure: UpstreamFailure | undefined;
+  socket: Socket | undefined;
 
   onHead(status: number): boolean {
     this.status = status;
@@ -73,8 +74,9 @@ class Recorder implements UpstreamAnswer {
     // nothing is kept back
   }
 
-  onSwitch(): void {
-    assert.fail('nobody asked for it');
+  onSwitch(_fields: readonly string[], socket: Socket): void {
+    assert.equal(this.over, false);
+    this.socket = socket;
   }
 
   onFailure(failure: UpstreamFailure): void {
@@ -83,7 +85,12 @@ class Recorder implements UpstreamAnswer {
   }
 
   get over(): boolean {
-    return this.ended || this.failure !== undefined;
+    return this.ended || this.failure !== undefined || this.socket !== undefined;
+  }
+
+  async end(): Promise<this> {
+    await until(() => this.over, 'the call is over');
+    return this;
   }
 }
 
@@ -121,7 +128,7 @@ async function stuck(t: TestContext): Promise<{
   const { side, calls } = upstream(t, url);
   const body = new Endless();
   const recorder = new Recorder();
-  const open = side.call({ ...GET, method: 'POST', body }, recorder);
+  const open = side.call({ ...GET, method: 'POST', body }, recorder, false);
   await until(() => body.held, 'no more is taken');
   const [peer] = peers;
   assert.ok(peer !== undefined);
@@ -181,4 +188,56 @@ test('an upload whose answer has begun has the deadline of the answer', async (t
   assert.equal(recorder.over, false);
   peer.write('ok');
   await until(() => recorder.ended, 'it is whole');
+});
+
+const SWITCHED =
+  'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+
+/** An origin that answers everything; a WebSocket handshake too. */
+async function answering(t: TestContext): Promise<{
+  readonly peers: readonly Socket[];
+  readonly call: (fresh: boolean, more?: Partial<UpstreamRequest>) => Promise<Recorder>;
+}> {
+  const peers: Socket[] = [];
+  const { url } = await rawUpstream(t, (socket) => {
+    peers.push(socket);
+    socket.on('data', (bytes) => {
+      const switching = bytes.includes('upgrade: websocket');
+      socket.write(switching ? SWITCHED : 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
+    });
+    socket.on('end', () => socket.end());
+  });
+  const { side } = upstream(t, url);
+  const call = (fresh: boolean, more: Partial<UpstreamRequest> = {}): Promise<Recorder> => {
+    const recorder = new Recorder();
+    side.call({ ...GET, ...more }, recorder, fresh);
+    return recorder.end();
+  };
+  return { peers, call };
+}
+
+test('a second try is made on a connection that has served nothing, which is kept', async (t) => {
+  const { peers, call } = await answering(t);
+  assert.equal((await call(false)).ended, true);
+  assert.equal((await call(true)).ended, true);
+  assert.equal(peers.length, 2);
+  await until(() => peers[0]?.closed === true, 'the one before is closed');
+  assert.equal((await call(false)).ended, true);
+  assert.equal(peers.length, 2);
+  const { socket } = await call(true, { switching: true });
+  socket?.destroy();
+  assert.equal(peers.length, 3, 'that of a handshake too');
+});
+
+test('it leaves a connection alone that has become a WebSocket', async (t) => {
+  const { peers, call } = await answering(t);
+  const { socket } = await call(false, { switching: true });
+  assert.ok(socket !== undefined);
+  t.after(() => socket.destroy());
+  assert.equal((await call(true)).ended, true);
+  assert.equal(peers.length, 2);
+  assert.equal(socket.destroyed, false);
+  const heard = once(socket, 'data');
+  peers[0]?.write('a frame');
+  assert.equal(String((await heard)[0]), 'a frame');
 });

@@ -352,8 +352,22 @@ test('interim answers are swallowed; 100 is sent only when the upstream is there
       'no 100 first, and the connection is closed, as the body may come or not',
     );
   }
+  for (const expectation of [
+    '200-ok',
+    'y 100-continue',
+    '100-continue, foo',
+    '100-continue\r\nExpect: 100-continue',
+    '',
+  ]) {
+    const bytes = `POST /a HTTP/1.1\r\n${CLOSE}Content-Length: 2\r\nExpect: ${expectation}\r\n\r\nhi`;
+    assert.equal(statusOf(await sendAll(t, port, bytes)), 417, expectation);
+  }
+  const handshake =
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n';
   assert.equal(
-    statusOf(await sendAll(t, port, `POST /a HTTP/1.1\r\n${CLOSE}Expect: 200-ok\r\n\r\n`)),
+    statusOf(
+      await sendAll(t, port, `GET /a HTTP/1.1\r\nHost: h\r\n${handshake}Expect: 200-ok\r\n\r\n`),
+    ),
     417,
   );
   assert.equal(upstream.connections(), 1);

@@ -150,7 +150,9 @@ test('refusals over HTTP/2 have the same shape, and HEAD has no body', async (t)
     (await ask(session, { ':method': 'CONNECT', ':authority': 'h:443' })).headers[':status'],
     405,
   );
-  assert.equal((await ask(session, { ':path': '/a', expect: 'x' })).headers[':status'], 417);
+  for (const Expect of ['x', ['100-continue', 'x']]) {
+    assert.equal((await ask(session, { ':path': '/a', Expect })).headers[':status'], 417);
+  }
   const many = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`x-${at}`, 'y']));
   assert.equal((await ask(session, { ':path': '/a', ...many })).headers[':status'], 431);
   assert.equal((await ask(session, { ':path': '/health' })).body, '{"status":"healthy"}');

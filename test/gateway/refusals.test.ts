@@ -213,6 +213,33 @@ test('the body of a refused request is read on, so that its client sees the answ
   await greedy.closed();
 });
 
+test('what breaks a body behind its early answer gets no answer of its own', async (t) => {
+  const upstream = await rawUpstream(t, (socket) => {
+    socket.once('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{{}}'));
+    socket.on('end', () => socket.destroy());
+  });
+  for (const [path, outcome] of [
+    ['/nope', 'notFound'],
+    ['/a', 'forwarded'],
+  ] as const) {
+    for (const rest of ['zz\r\n', undefined]) {
+      const { port, gateway } = await stage(t, {
+        apis: [api('', ['POST /a', { production: [upstream.url] }])],
+      });
+      const client = await wire(t, port);
+      client.send(
+        `POST ${path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n`,
+      );
+      const answer = await client.until(/\}\}$/);
+      if (rest === undefined) client.socket.end();
+      else client.send(rest);
+      assert.equal(await client.closed(), answer);
+      await until(() => gateway.counters().active === 0, 'the request is over');
+      assert.deepEqual(gateway.counters().outcomes, { [outcome]: 1 });
+    }
+  }
+});
+
 test('a request that does not come in time is 408', async (t) => {
   const { port, gateway } = await stage(t, {
     apis: [openApi('http://127.0.0.1:1')],

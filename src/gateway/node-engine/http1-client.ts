@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ClientListener, ClientSide } from '../client-side.ts';
 import { AnswerFlow } from './answer-flow.ts';
+import { expectation, type Expects } from './expectation.ts';
 import type { NodeConnection } from './node-connection.ts';
 import { StreamBody } from './stream-body.ts';
 import type { Switchable } from './switchable.ts';
@@ -20,7 +21,7 @@ export class Http1Client implements ClientSide {
   readonly version: '1.0' | '1.1';
   readonly fields: readonly string[];
   readonly body: StreamBody | undefined;
-  readonly expectsContinue: boolean;
+  readonly expects: Expects;
   declare listener: ClientListener;
   readonly #connection: NodeConnection;
   readonly #request: IncomingMessage;
@@ -33,7 +34,6 @@ export class Http1Client implements ClientSide {
     connection: NodeConnection,
     request: IncomingMessage,
     response: ServerResponse,
-    expectsContinue: boolean,
     switchable: Switchable | undefined,
     stallMs: number,
   ) {
@@ -50,16 +50,22 @@ export class Http1Client implements ClientSide {
     }
     this.fields = rawHeaders;
     this.body = length === 0 ? undefined : new StreamBody(request, length);
-    this.expectsContinue = expectsContinue;
+    const asked = this.version === '1.1' && request.headers.expect !== undefined;
+    this.expects = asked ? expectation(rawHeaders) : 'nothing';
     this.#connection = connection;
     this.#request = request;
     this.#response = response;
     this.#switchable = switchable;
     this.#flow = new AnswerFlow(this, response, stallMs);
     response.on('close', () => {
+      if (!request.complete) connection.unread = request;
       this.#flow.closed();
       connection.next();
     });
+  }
+
+  get expectsContinue(): boolean {
+    return this.expects === 'continue';
   }
 
   get bodyRead(): boolean {

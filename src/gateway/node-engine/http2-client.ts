@@ -15,6 +15,7 @@ import { handle } from '../handle.ts';
 import type { Http2Guard } from '../http2-guard.ts';
 import { reject } from '../reject.ts';
 import { AnswerFlow } from './answer-flow.ts';
+import { expectation, type Expects } from './expectation.ts';
 import { StreamBody } from './stream-body.ts';
 
 /** Fields of an answer that HTTP/2's readers take one of; two of them are two meanings. */
@@ -59,7 +60,7 @@ class Http2Client implements ClientSide {
   readonly fields: readonly string[];
   readonly body: StreamBody | undefined;
   /** RFC 9110 section 10.1.1. */
-  readonly expects: 'nothing' | 'continue' | 'unknown';
+  readonly expects: Expects;
   readonly canSwitch = false;
   declare listener: ClientListener;
   readonly #stream: ServerHttp2Stream;
@@ -80,7 +81,7 @@ class Http2Client implements ClientSide {
     this.fields = raw;
     this.method = field(raw, ':method') ?? '';
     this.target = field(raw, ':path') ?? ''; // CONNECT has none
-    this.expects = expectation(field(raw, 'expect'));
+    this.expects = expectation(raw);
     this.#takesTrailers = field(raw, 'te')?.toLowerCase() === 'trailers';
     this.body =
       (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0 ? new StreamBody(stream, -1) : undefined;
@@ -254,11 +255,6 @@ function checkHead(head: readonly string[]): void {
     if (seen.has(name)) throw new TypeError(`more than one ${name}`);
     seen.add(name);
   }
-}
-
-function expectation(value: string | undefined): Http2Client['expects'] {
-  if (value === undefined) return 'nothing';
-  return value.toLowerCase() === '100-continue' ? 'continue' : 'unknown';
 }
 
 function field(raw: readonly string[], name: string): string | undefined {

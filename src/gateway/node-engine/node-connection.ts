@@ -15,6 +15,8 @@ const MAX_WAITING = 1_000;
 export class NodeConnection extends Connection {
   /** The TCP socket, below TLS where there is TLS. */
   readonly socket: Socket;
+  /** HTTP/1.1: the last request whose answer was over before its body was read. */
+  unread: { readonly complete: boolean } | undefined;
   readonly #waiting: (() => void)[] = [];
   /** What HTTP is spoken on. */
   readonly #stream: Socket;

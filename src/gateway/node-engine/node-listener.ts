@@ -14,7 +14,7 @@ import { Arrivals } from '../arrivals.ts';
 import { bind } from '../bind.ts';
 import { plainAddress } from '../client-address.ts';
 import type { EngineListener } from '../client-side.ts';
-import type { Connection } from '../connection.ts';
+import { type Connection, endSoon } from '../connection.ts';
 import type { DataPlane } from '../data-plane.ts';
 import { Exchange, type Site } from '../exchange.ts';
 import { handle } from '../handle.ts';
@@ -157,12 +157,11 @@ export class NodeListener implements EngineListener {
       session.setTimeout(this.#timeouts.keepAliveMs, () => session.close());
       this.#guard.watch(session, this.#timeouts, below, this.#plane.idleBodyTimeoutMs);
     });
-    server.on('request', (request, response) => this.#enter(request, response, false));
-    server.on('checkContinue', (request, response) => this.#enter(request, response, true));
-    server.on('checkExpectation', (request, response) => {
-      const fault = new GatewayFault('expectationFailed', 'unknown expectation');
-      this.#enter(request, response, false, (exchange) => reject(exchange, fault));
-    });
+    for (const event of ['request', 'checkContinue', 'checkExpectation']) {
+      server.on(event, (request: IncomingMessage, response: ServerResponse) => {
+        this.#enter(request, response);
+      });
+    }
     server.on('connect', (_request: IncomingMessage, other: Duplex) => {
       const socket = other as Socket;
       if (this.#connections.get(socket)?.current !== undefined) {
@@ -192,23 +191,9 @@ export class NodeListener implements EngineListener {
     });
   }
 
-  #enter(
-    request: IncomingMessage,
-    response: ServerResponse,
-    expectsContinue: boolean,
-    run: (exchange: Exchange) => void = handle,
-  ): void {
+  #enter(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#connection(request.socket, request.socket);
-    const entered = connection.enter(() =>
-      this.#start(
-        connection,
-        request,
-        response,
-        expectsContinue,
-        undefined,
-        VERSIONS.has(request.httpVersion) ? run : refuseVersion,
-      ),
-    );
+    const entered = connection.enter(() => this.#start(connection, request, response, undefined));
     if (!entered) {
       this.#plane.log.info('Gateway', `a pipelined request is dropped (from ${connection.peer})`);
     }
@@ -219,9 +204,7 @@ export class NodeListener implements EngineListener {
     const connection = this.#connection(socket, socket);
     const switchable = new Switchable(request, socket, head);
     const { response } = switchable;
-    const entered = connection.enter(() =>
-      this.#start(connection, request, response, false, switchable, handle),
-    );
+    const entered = connection.enter(() => this.#start(connection, request, response, switchable));
     if (!entered) socket.destroy();
   }
 
@@ -229,19 +212,23 @@ export class NodeListener implements EngineListener {
     connection: NodeConnection,
     request: IncomingMessage,
     response: ServerResponse,
-    expectsContinue: boolean,
     switchable: Switchable | undefined,
-    run: (exchange: Exchange) => void,
   ): void {
     const client = new Http1Client(
       connection,
       request,
       response,
-      expectsContinue,
       switchable,
       this.#plane.idleBodyTimeoutMs,
     );
-    run(new Exchange(this.#plane, this.#site, connection, client));
+    const exchange = new Exchange(this.#plane, this.#site, connection, client);
+    if (!VERSIONS.has(request.httpVersion)) {
+      reject(exchange, new GatewayFault('badRequest', 'unknown HTTP version'));
+    } else if (client.expects === 'unknown') {
+      reject(exchange, new GatewayFault('expectationFailed', 'unknown expectation'));
+    } else {
+      handle(exchange);
+    }
   }
 
   /**
@@ -276,7 +263,9 @@ export class NodeListener implements EngineListener {
     const fault = parseFault(error, this.#plane.limits.maxUriLength);
     const connection = this.#connections.get(socket);
     const current = connection?.current;
-    if (connection === undefined || current === undefined) {
+    if (current === undefined && connection?.unread?.complete === false) {
+      endSoon(socket); // that request has its answer (RFC 9112 section 9.3)
+    } else if (connection === undefined || current === undefined) {
       refuseConnection(socket, fault, error.code ?? 'unreadable', peerOf(socket), this.#plane);
     } else if (current.client.bodyRead) {
       connection.cutOff(); // what came before is good, and answered first
@@ -300,10 +289,6 @@ function mayBeHandshake({ method, httpVersion, headers }: IncomingMessage): bool
     (headers['content-length'] ?? '0') === '0' &&
     headers['transfer-encoding'] === undefined
   );
-}
-
-function refuseVersion(exchange: Exchange): void {
-  reject(exchange, new GatewayFault('badRequest', 'unknown HTTP version'));
 }
 
 function peerOf(socket: { readonly remoteAddress?: string | undefined }): string {

@@ -168,14 +168,27 @@ export const NO_TRAILERS: ReadonlySet<string> = new Set([
   'www-authenticate',
 ]);
 
+const DASH = 0x2d;
+
 /**
- * The name that a lenient upstream may read into this one, when it is another: CGI-like servers turn `X_User` and `X-User` into the same
- * variable.
+ * The name that a lenient upstream may read into this one, when it is another: CGI-like servers turn `X_User`, `X-User` and some `X.User` too
+ * into the same variable.
  * @param name in lower case
  */
 export function lookAlike(name: string): string | undefined {
-  if (!name.includes('_') && !name.includes('--')) return undefined;
-  return name.replaceAll(/[-_]+/g, '-');
+  let before = 0;
+  for (let at = 0; at < name.length; at++) {
+    const character = name.charCodeAt(at);
+    if (character === DASH ? before === DASH : !isAlphanumeric(character)) {
+      return name.replaceAll(/[^a-z0-9]+/g, '-');
+    }
+    before = character;
+  }
+  return undefined;
+}
+
+function isAlphanumeric(character: number): boolean {
+  return character >= 0x61 ? character <= 0x7a : character >= 0x30 && character <= 0x39;
 }
 
 /** Names that a `Connection` field nominates as hop-by-hop; `undefined` for the usual `keep-alive` and `close`. */

@@ -75,6 +75,23 @@ const CASES: Readonly<Record<keyof EdgeRules, readonly Case[]>> = {
       other: { refuse: 400, pass: { line: 'GET /p', lacks: /6\.6\.6\.6/ } },
     },
     {
+      bytes: get(
+        '/p',
+        "X.Forwarded.For: 6.6.6.6\r\nX.Real~IP: 7.7.7.7\r\nX'Forwarded|Any: y\r\nX.Own: 1\r\n",
+      ),
+      closed: { line: 'GET /p', has: /^x\.own: 1$/im, lacks: /6\.6\.6\.6|7\.7\.7\.7|'|\|/ },
+      other: {
+        refuse: { line: 'GET /p', lacks: /6\.6\.6\.6|7\.7\.7\.7|'|\|/ },
+        pass: { line: 'GET /p', lacks: /6\.6\.6\.6|7\.7\.7\.7|'|\|/ },
+      },
+    },
+    {
+      bytes: get('/p', 'Transfer.Encoding: chunked\r\n'),
+      closed: 400,
+      other: { refuse: 400, pass: 400 },
+    },
+    { bytes: get('/p', 'Content!#Length: 5\r\n'), closed: 400, other: { refuse: 400, pass: 400 } },
+    {
       bytes: get('/p', 'Content_Length: 5\r\n'),
       closed: 400,
       other: { refuse: 400, pass: 400 },

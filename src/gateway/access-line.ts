@@ -66,15 +66,16 @@ export class AccessLines {
 
   /**
    * A connection was refused before there was a request to speak of.
+   * @param bytesOut bytes of the answer's body
    * @returns false: the line was dropped
    */
-  refused(outcome: FaultName, status: number, id: string, peer: string): boolean {
-    return this.#write(this.#lineOf(nobody(outcome, status, id), peer, Date.now(), 0));
+  refused(outcome: FaultName, status: number, id: string, peer: string, bytesOut: number): boolean {
+    return this.#write(this.#lineOf(nobody(outcome, status, id, bytesOut), peer, Date.now(), 0));
   }
 }
 
 /** A request of which nothing is known. */
-function nobody(outcome: FaultName, status: number, id: string): Line {
+function nobody(outcome: FaultName, status: number, id: string, bytesOut: number): Line {
   return {
     id,
     outcome,
@@ -83,7 +84,7 @@ function nobody(outcome: FaultName, status: number, id: string): Line {
     target: '',
     version: undefined,
     bytesIn: 0,
-    bytesOut: 0,
+    bytesOut,
     upstreamMs: -1,
     operation: undefined,
     caller: undefined,

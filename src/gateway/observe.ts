@@ -186,10 +186,10 @@ export class Observer {
     this.#add(CELL_OF[fault], 1);
   }
 
-  /** A refusal before there was a request to speak of. */
-  refused(fault: FaultName, id: string, peer: string): void {
+  /** A refusal before there was a request to speak of. @param bytesOut bytes of the answer's body */
+  refused(fault: FaultName, id: string, peer: string, bytesOut: number): void {
     this.#add(CELL_OF[fault], 1);
-    if (this.#accessLog?.refused(fault, FAULTS[fault].status, id, peer) === false)
+    if (this.#accessLog?.refused(fault, FAULTS[fault].status, id, peer, bytesOut) === false)
       this.#add(DROPPED.accessLines, 1);
   }
 

@@ -45,8 +45,8 @@ export function refusalAnswer(
   const { status } = FAULTS[fault];
   const id = randomUUID();
   plane.log.info('Gateway', `${status} ${fault}: ${detail} (from ${peer})`, id);
-  plane.observer.refused(fault, id, peer);
   const body = faultBody(fault);
+  plane.observer.refused(fault, id, peer, body.length);
   const { serverHeader } = plane.policy;
   return (
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\nX-Request-Id: ${id}\r\n` +

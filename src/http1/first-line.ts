@@ -99,13 +99,14 @@ function checkRequestLine(text: string, from: number, to: number, maxTarget: num
   if (method === undefined || from + method.length >= to) {
     throw new GrammarError('method', 'unknown method');
   }
-  if (method === 'CONNECT') throw new GrammarError('connect', 'CONNECT');
+  if (method === 'CONNECT') throw new GrammarError('connect', 'CONNECT is not served');
   const start = from + method.length + 1;
   let end = start;
   for (; end < to; end++) {
     const character = text.charCodeAt(end);
     if (character === SP) break;
-    if (end - start === maxTarget) throw new GrammarError('targetTooLong', 'request target');
+    if (end - start === maxTarget)
+      throw new GrammarError('targetTooLong', 'request target too long');
     if (TARGET[character] !== 1) {
       throw new GrammarError('malformed', 'character that no request target may have');
     }

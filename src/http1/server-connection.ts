@@ -136,7 +136,7 @@ export class ServerConnection<Socket = unknown> implements ExchangeHost<Socket>,
 
   /** Refuses a head that is not whole, as if bytes of it were bad: for deadlines. Has no effect once it is. */
   refuse(refusal: Refusal): void {
-    if (this.phase === 'idle' || this.phase === 'head') this.#refuse(refusal);
+    if (this.phase === 'idle' || this.phase === 'head') this.#refuse(refusal, 'no whole head');
   }
 
   /** Looks whether the end of the connection has taken long enough. All other deadlines are the owner's, by phase and time. */
@@ -253,7 +253,7 @@ export class ServerConnection<Socket = unknown> implements ExchangeHost<Socket>,
           : parseRequestHead(whole, 0, whole.length, this.#limits);
     } catch (error) {
       if (!(error instanceof GrammarError)) throw error;
-      this.#refuse(error.refusal);
+      this.#refuse(error.refusal, error.at);
       return chunk.length;
     }
     if (!head.upgrade || end === chunk.length) {
@@ -333,8 +333,8 @@ export class ServerConnection<Socket = unknown> implements ExchangeHost<Socket>,
     if (this.#inputEnded || (this.#closing && this.phase === 'idle')) this.#shut();
   }
 
-  #refuse(refusal: Refusal): void {
-    const answer = this.#events.onRefused(refusal);
+  #refuse(refusal: Refusal, at: string): void {
+    const answer = this.#events.onRefused(refusal, at);
     if (this.#dead) return;
     if (answer !== '') this.writer.writeText(answer);
     this.#shut();

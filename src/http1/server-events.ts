@@ -5,8 +5,8 @@ import type { ServerExchange } from './server-exchange.ts';
 export interface ServerEvents<Socket = unknown> {
   /** A request has come. It may be answered inside of this. */
   onRequest(exchange: ServerExchange<Socket>): void;
-  /** Bytes that are no request. @returns the whole answer, latin1, with `Connection: close`; '' just closes */
-  onRefused(refusal: Refusal): string;
+  /** Bytes that are no request. @param at as in `GrammarError` @returns the whole answer, latin1, with `Connection: close`; '' just closes */
+  onRefused(refusal: Refusal, at: string): string;
   /** The wire is to become another protocol's. @returns what stands behind it; nothing but `gone()` is called here after that */
   onSwitch(): Socket;
   /** Once: there will be no other request. The wire may still be busy with the end of the last answer. */

@@ -115,14 +115,14 @@ test('a duration that rounds up to a second, and none at all', () => {
 test('a refused connection has a line too, with what is known of it', () => {
   for (const format of ['json', 'combined'] as const) {
     const { written, log } = lines(format, 1_000_000);
-    assert.ok(log.refused('badRequest', 400, REQUEST.id, '192.0.2.9'));
+    assert.ok(log.refused('badRequest', 400, REQUEST.id, '192.0.2.9', 89));
     if (format === 'combined')
-      assert.match(written[0] ?? '', /^192\.0\.2\.9 - - \[[^\]]+\] "-" 400 - "-" "-"\n$/);
+      assert.match(written[0] ?? '', /^192\.0\.2\.9 - - \[[^\]]+\] "-" 400 89 "-" "-"\n$/);
     else {
       const { time, ...rest } = JSON.parse(written[0] ?? '') as Record<string, unknown>;
       assert.ok(time);
       const { id } = REQUEST;
-      const none = { method: '-', path: '-', bytesIn: 0, bytesOut: 0, ms: 0 };
+      const none = { method: '-', path: '-', bytesIn: 0, bytesOut: 89, ms: 0 };
       assert.deepEqual(rest, {
         id,
         client: '192.0.2.9',
@@ -167,7 +167,7 @@ test('a line that was dropped is said to be', () => {
     new TrustedProxies([]),
   );
   assert.equal(log.finished(REQUEST, 1), false);
-  assert.equal(log.refused('badRequest', 400, REQUEST.id, '::1'), false);
+  assert.equal(log.refused('badRequest', 400, REQUEST.id, '::1', 89), false);
 });
 
 test('no query, no fragment, nothing that may be a token, no password of a target in absolute-form', () => {

@@ -158,9 +158,10 @@ test('what the gateway refuses, and an upstream that fails, are written with the
   assert.deepEqual((await next())['outcome'], 'notFound');
   const client = await wire(t, port);
   client.send('GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n');
-  const id = /X-Request-Id: (\S+)/i.exec(await client.closed())?.[1];
+  const answer = await client.closed();
   const refused = await next();
-  assert.equal(refused['id'], id);
+  assert.equal(refused['id'], /X-Request-Id: (\S+)/i.exec(answer)?.[1]);
+  assert.equal(refused['bytesOut'], answer.length - answer.indexOf('\r\n\r\n') - 4);
   assert.deepEqual([refused['status'], refused['outcome']], [400, 'badRequest']);
   const [figures, ...others] = routes();
   assert.deepEqual([figures?.refused, figures?.statuses, others], [1, { '5xx': 1 }, []]);

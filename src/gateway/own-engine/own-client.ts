@@ -105,13 +105,13 @@ export class OwnClient implements ServerEvents<Socket>, Carried {
     } else handle(exchange);
   }
 
-  onRefused(refusal: Refusal): string {
+  onRefused(refusal: Refusal, at: string): string {
     const { plane } = this.#entrance;
     if (this.#late) {
       return refusalAnswer('requestTimedOut', 'no whole head in time', this.peer, plane);
     }
     if (refusal === 'cutShort') return ''; // there is nobody to answer
-    return refusalAnswer(refusalFault(refusal), refusal, this.peer, plane);
+    return refusalAnswer(refusalFault(refusal), at, this.peer, plane);
   }
 
   onSwitch(): Socket {

@@ -12,6 +12,7 @@ import {
   localCertificate,
   openApi,
   rawUpstream,
+  sendAll,
   stage,
   type Stage,
   statusOf,
@@ -45,6 +46,25 @@ test('a silent connection, and half a head, are answered 408 in time', async (t)
     assert.match(client.text, /\r\nConnection: close\r\n/);
   }
   assert.deepEqual(gateway.counters().outcomes, { requestTimedOut: 2 });
+});
+
+test('what is wrong with a request that cannot be read is in the log in words, and no byte of it', async (t) => {
+  const { port, log } = await own(t, {});
+  const request = (fields: string, target = '/SECRET'): string =>
+    `GET ${target} HTTP/1.1\r\nHost: h\r\n${fields}\r\n`;
+  for (const [bytes, line] of [
+    [request('X:SECRET\r\n'.repeat(120)), '431 headersTooLarge: too many fields'],
+    [request(`X: ${'SECRET'.repeat(2_000)}\r\n`), '431 headersTooLarge: too many bytes of fields'],
+    [request('', `/${'SECRET'.repeat(2_000)}`), '414 uriTooLong: request target too long'],
+    [request('Host: SECRET\r\n'), '400 badRequest: more than one Host'],
+    [request('SECRET : x\r\n'), '400 badRequest: field name that is no token'],
+    [request('Content-Length: SECRET\r\n'), '400 badRequest: Content-Length is not a number'],
+    ['SECRET /a HTTP/1.1\r\n\r\n', '400 badRequest: unknown method'],
+    ['CONNECT secret:1 HTTP/1.1\r\n\r\n', '405 methodNotAllowed: CONNECT is not served'],
+  ] as const) {
+    const id = /X-Request-Id: (\S+)/i.exec(await sendAll(t, port, bytes))?.[1];
+    assert.equal(log.lines.pop(), `INFO [Gateway] [${id}] ${line} (from 127.0.0.1)`);
+  }
 });
 
 test('a kept connection ends without a word when nothing comes', async (t) => {

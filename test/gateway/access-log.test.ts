@@ -12,6 +12,7 @@ import { http2Upstream } from './http2-peers.ts';
 import {
   api,
   authenticator,
+  ENGINE,
   localCertificate,
   openApi,
   rawUpstream,
@@ -165,6 +166,28 @@ test('what the gateway refuses, and an upstream that fails, are written with the
   assert.deepEqual([refused['status'], refused['outcome']], [400, 'badRequest']);
   const [figures, ...others] = routes();
   assert.deepEqual([figures?.refused, figures?.statuses, others], [1, { '5xx': 1 }, []]);
+});
+
+test('of a head that its parser refuses an engine says no method and no path', async (t) => {
+  const { port, next } = await written(t, 'http://127.0.0.1:1');
+  const known = ['GET', '/a', '1.1'];
+  const unknown = ['-', '-', undefined];
+  const none = ENGINE === 'own' ? unknown : known;
+  for (const [bytes, status, line] of [
+    ['GET /a HTTP/1.1\r\nHost: h\r\nX : y\r\n\r\n', 400, unknown],
+    ['GET /a HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n', 400, unknown],
+    ['CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n', 405, unknown],
+    ['GET /a HTTP/1.1\r\n\r\n', 400, none],
+    [`GET /a HTTP/1.1\r\nHost: h\r\nX: ${'y'.repeat(8_192)}\r\n\r\n`, 431, none],
+    [`GET /a HTTP/1.1\r\nHost: h\r\nX: ${'y'.repeat(80_000)}\r\n\r\n`, 431, unknown],
+    ['GET /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip\r\n\r\n', 400, none],
+    ['GET /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n', 400, known],
+    ['GET /a/../b HTTP/1.1\r\nHost: h\r\n\r\n', 400, ['GET', '/a/../b', '1.1']],
+  ] as const) {
+    (await wire(t, port)).send(bytes);
+    const { method, path, version, status: answered } = await next();
+    assert.deepEqual([answered, method, path, version], [status, ...line], bytes.slice(0, 80));
+  }
 });
 
 test('of a target that is no path, or has a query or a fragment, neither log has more than the path', async (t) => {

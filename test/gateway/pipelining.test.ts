@@ -173,6 +173,21 @@ for (const [what, [good, bad]] of Object.entries(BEHIND)) {
   });
 }
 
+test('a client that ends its side behind its last request is answered by the own engine alone', async (t) => {
+  const { port, seen, release, gateway } = await held(t);
+  const client = (await wire(t, port)).send(last('/a'));
+  await until(() => seen.length === 1, 'the request is at the upstream');
+  client.socket.end();
+  if (ENGINE === 'own') release();
+  assert.deepEqual(answered(await client.closed()), ENGINE === 'own' ? ['/a'] : []);
+  assert.equal(client.ending, 'clean');
+  await until(() => gateway.counters().active === 0, 'the request is over');
+  assert.deepEqual(
+    gateway.counters().outcomes,
+    ENGINE === 'own' ? { forwarded: 1 } : { aborted: 1 },
+  );
+});
+
 test('garbage that comes when the head is out does not cost the rest of the answer', async (t) => {
   const { port, seen, release } = await held(t);
   const client = (await wire(t, port)).send(get('/a'));

@@ -169,8 +169,10 @@ export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, Body
     this.outlet.sessions.release(session);
     if (this.over) return;
     const { rstCode } = stream;
+    const { lastStream } = session;
     const unseen =
-      rstCode === constants.NGHTTP2_REFUSED_STREAM || Number(stream.id) > session.lastStream;
+      rstCode === constants.NGHTTP2_REFUSED_STREAM ||
+      (lastStream !== undefined && Number(stream.id) > lastStream);
     const { code } = (this.#error ?? {}) as NodeJS.ErrnoException;
     const lost =
       code?.startsWith('ERR_HTTP2_STREAM') === true

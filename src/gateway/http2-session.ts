@@ -30,8 +30,8 @@ export class UpstreamSession {
   heardMs: number;
   /** When it was asked whether it is still there; 0: nothing is asked. */
   pingedMs = 0;
-  /** Of GOAWAY: streams above it were not looked at (RFC 9113 section 6.8). */
-  lastStream = Number.MAX_SAFE_INTEGER;
+  /** Of GOAWAY: streams above it were not looked at (RFC 9113 section 6.8). Undefined: there was none. */
+  lastStream: number | undefined;
 
   /** @param socket what it is on */
   constructor(session: ClientHttp2Session, socket: Socket, nowMs: number) {
@@ -45,7 +45,8 @@ export class UpstreamSession {
 
   /** It takes new streams: it is not closed, and was not told to go away. */
   get open(): boolean {
-    return !this.session.closed && !this.session.destroyed;
+    // node:http2 closes it only when all have heard of the GOAWAY.
+    return this.lastStream === undefined && !this.session.closed && !this.session.destroyed;
   }
 
   /** Streams that the upstream allows at one time. */

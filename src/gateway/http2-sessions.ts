@@ -34,6 +34,8 @@ interface Waiting {
   readonly give: (session: UpstreamSession) => void;
   readonly fail: (failure: UpstreamFailure) => void;
   readonly sinceMs: number;
+  /** What was being opened when it came: it may take as long as that does. */
+  attempt: Opening | undefined;
 }
 
 interface Opening {
@@ -51,6 +53,8 @@ export class Http2Sessions {
   readonly #waiting = new Set<Waiting>();
   #nowMs = unsweptMs();
   #closed = false;
+  /** The last connection ended before a call could go over it: those who wait have no other opened for them. */
+  #fruitless = false;
 
   /** @param connectMs milliseconds to connect, and to answer a PING */
   constructor(open: OpenSession, connectMs: number) {
@@ -86,9 +90,10 @@ export class Http2Sessions {
       });
       return nothing;
     }
-    const waiting: Waiting = { give, fail, sinceMs: this.#nowMs };
+    const waiting: Waiting = { give, fail, sinceMs: this.#nowMs, attempt: undefined };
     this.#waiting.add(waiting);
     this.#connect();
+    waiting.attempt = [...this.#opening].at(-1);
     return () => this.#waiting.delete(waiting);
   }
 
@@ -123,9 +128,9 @@ export class Http2Sessions {
         session.close();
       }
     }
-    if (this.#opening.size > 0) return;
     for (const waiting of this.#waiting) {
       if (nowMs - waiting.sinceMs < WAIT_MS) break; // the others came later
+      if (this.#isTrying(waiting)) continue;
       this.#waiting.delete(waiting);
       waiting.fail({
         kind: 'exhausted',
@@ -166,6 +171,7 @@ export class Http2Sessions {
 
   #give(session: UpstreamSession, give: Waiting['give']): void {
     if (session.served > 0 && this.#nowMs - session.heardMs >= QUIET_MS) session.ping(this.#nowMs);
+    this.#fruitless = false;
     session.streams++;
     give(session);
     session.served++;
@@ -176,7 +182,7 @@ export class Http2Sessions {
     for (const waiting of this.#waiting) {
       const session = this.#free(false);
       if (session === undefined) {
-        this.#connect();
+        if (!this.#fruitless) this.#connect();
         return;
       }
       this.#waiting.delete(waiting);
@@ -194,28 +200,43 @@ export class Http2Sessions {
         this.#add(new UpstreamSession(session, socket, this.#nowMs));
       },
       (cause) => {
-        if (this.#opening.delete(opening)) this.#refused(connectFailure('connect', cause));
+        if (!this.#opening.delete(opening) || this.#opening.size > 0) return;
+        this.#refused(connectFailure('connect', cause));
       },
     );
   }
 
   #add(made: UpstreamSession): void {
     this.#sessions.push(made);
+    made.session.once('goaway', () => this.#ended(made));
     made.session.once('close', () => {
       this.#sessions.splice(this.#sessions.indexOf(made), 1);
+      this.#ended(made);
       this.#serve();
     });
     made.session.on('remoteSettings', () => this.#serve()); // it may allow more streams now
     this.#serve();
   }
 
-  /** A connection could not be had: where there is no other, nobody needs to wait. */
+  /** A connection takes no more calls: one that never had any is as good as none. */
+  #ended(made: UpstreamSession): void {
+    this.#fruitless = made.served === 0;
+    if (!this.#fruitless) return;
+    const detail = 'it ended the connection before a call could go over it';
+    this.#refused({ kind: 'connect', detail, replayable: false });
+  }
+
+  /** A connection could not be had: where there is no other, nobody needs to wait but for an attempt of their own. */
   #refused(failure: UpstreamFailure): void {
-    if (this.#opening.size > 0) return;
     if (!this.#closed && this.#sessions.some((session) => session.open)) return;
     for (const waiting of this.#waiting) {
+      if (this.#isTrying(waiting)) continue;
       if (this.#waiting.delete(waiting)) waiting.fail(failure);
     }
+  }
+
+  #isTrying({ attempt }: Waiting): boolean {
+    return attempt !== undefined && this.#opening.has(attempt);
   }
 }
 

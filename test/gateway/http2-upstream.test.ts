@@ -4,6 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { test, type TestContext } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { createServer as createTlsServer } from 'node:tls';
 import { Http2Upstream } from '../../src/gateway/http2-upstream.ts';
 import type { GatewayOptions } from '../../src/gateway/options.ts';
@@ -59,10 +60,18 @@ const BEGUN = Buffer.concat([
   frame(DATA, 0, 1, Buffer.from('abc')),
 ]);
 
-/** An upstream of bare frames: `answer` says what the first stream of a connection gets; undefined: nothing. */
+/** `:status: 200`, and the three bytes as all of its body. */
+function whole(stream: number): Buffer {
+  return Buffer.concat([
+    frame(HEADERS, END_HEADERS, stream, [0x88]),
+    frame(DATA, END_STREAM, stream, Buffer.from('abc')),
+  ]);
+}
+
+/** An upstream of bare frames: `answer` says what a stream of a connection gets; undefined: nothing. */
 function framed(
   t: TestContext,
-  answer: (connection: number) => Buffer | undefined,
+  answer: (connection: number, stream: number) => Buffer | undefined,
   end = false,
   meet: (socket: Socket) => void = () => undefined,
 ) {
@@ -76,14 +85,22 @@ function framed(
     socket.on('data', (chunk: Buffer) => {
       bytes = Buffer.concat([bytes, chunk]);
       while (at + 9 <= bytes.length) {
-        const opens = bytes[at + 3] === HEADERS && bytes.readUInt32BE(at + 5) === 1;
+        const opens = bytes[at + 3] === HEADERS;
+        const stream = bytes.readUInt32BE(at + 5);
         at += 9 + bytes.readUIntBE(at, 3);
         if (!opens) continue;
-        socket.write(answer(connection) ?? '');
+        socket.write(answer(connection, stream) ?? '');
         if (end) socket.end();
       }
     });
   });
+}
+
+/** How a call has ended so far. */
+function watched(side: Http2Upstream): { ended: string } {
+  const call = { ended: '' };
+  void asked(side).then((how) => (call.ended = how));
+  return call;
 }
 
 /** How a call ends. */
@@ -200,9 +217,7 @@ test('what the upstream has not looked at is asked once more, where that is safe
   // GOAWAY that names no stream: none was looked at.
   for (const code of [constants.NGHTTP2_NO_ERROR, constants.NGHTTP2_ENHANCE_YOUR_CALM]) {
     const goaway = frame(GOAWAY, 0, 0, [0, 0, 0, 0, 0, 0, 0, code]);
-    const going = await framed(t, (connection) =>
-      connection === 1 ? goaway : Buffer.concat([BEGUN, frame(DATA, END_STREAM, 1)]),
-    );
+    const going = await framed(t, (connection) => (connection === 1 ? goaway : whole(1)));
     const again = await front(t, going.url);
     assert.deepEqual(await again.get('/a'), [200, 'abc'], `code ${code}`);
     assert.equal(going.connections(), 2);
@@ -387,7 +402,7 @@ test('an upstream that fails again and again is not asked for a while', async (t
 });
 
 test('a connection that fell silent is asked for a sign of life, and given up without one', async (t) => {
-  const upstream = await framed(t, () => Buffer.concat([BEGUN, frame(DATA, END_STREAM, 1)]));
+  const upstream = await framed(t, (_, stream) => (stream === 1 ? whole(1) : undefined));
   const side = new Http2Upstream(upstream.url, { connectTimeoutMs: 1_000 }, recordedLog(false));
   t.after(() => side.close());
   const began = performance.now();
@@ -405,7 +420,7 @@ test('calls that wait for a stream go when the upstream allows more', async (t) 
   const none = settings([3, 0]);
   const upstream = await framed(
     t,
-    () => Buffer.concat([BEGUN, frame(DATA, END_STREAM, 1)]),
+    () => whole(1),
     false,
     (socket) => socket.write(none) && sockets.push(socket),
   );
@@ -416,12 +431,124 @@ test('calls that wait for a stream go when the upstream allows more', async (t) 
   assert.deepEqual(await call, [200, 'abc']);
 });
 
+/** An upstream that speaks when it is spoken to, and allows no stream: `then` does with each connection what it likes. */
+function allowingNone(t: TestContext, then: (socket: Socket, connection: number) => void) {
+  let connections = 0;
+  return rawUpstream(t, (socket) => {
+    const connection = ++connections;
+    socket.once('data', () => {
+      socket.write(Buffer.concat([settings([3, 0]), frame(SETTINGS, ACK, 0)]));
+      then(socket, connection);
+    });
+  });
+}
+
+test('an upstream that allows no stream and ends the connection is as good as none', async (t) => {
+  const away = frame(GOAWAY, 0, 0, Buffer.concat([uint32(0), uint32(0)]));
+  const ends: Readonly<Record<string, (socket: Socket) => void>> = {
+    FIN: (socket) => socket.end(),
+    RST: (socket) => setImmediate(() => socket.resetAndDestroy()),
+    'GOAWAY, and the connection stays': (socket) => socket.write(away),
+    'GOAWAY and FIN': (socket) => socket.end(away),
+  };
+  for (const [what, end] of Object.entries(ends)) {
+    const upstream = await allowingNone(t, end);
+    const side = new Http2Upstream(upstream.url, {}, recordedLog(false));
+    t.after(() => side.close());
+    for (const count of [1, 2, 3]) {
+      const call = watched(side);
+      await until(() => call.ended !== '', `call ${count} is over (${what})`, 3_000);
+      assert.equal(call.ended, 'connect false', what);
+    }
+    assert.ok(upstream.connections() <= 6, `${upstream.connections()} connections (${what})`);
+  }
+
+  const upstream = await allowingNone(t, (socket) => socket.end());
+  const { get, log } = await front(t, upstream.url, {
+    upstream: { circuitBreaker: { failures: 2, openForMs: 60_000 } },
+  });
+  assert.equal((await get('/a'))[0], 502);
+  assert.match(log.lines.join('\n'), /ended the connection before a call could go over it/);
+  assert.equal((await get('/a'))[0], 502);
+  assert.equal((await get('/a'))[0], 503);
+  assert.ok(upstream.connections() <= 4);
+});
+
+test('beside a busy connection others that take no call are not opened without end', async (t) => {
+  let held = 0;
+  const upstream = await framed(
+    t,
+    () => (held++, undefined),
+    false,
+    (socket) => {
+      const first = upstream.connections() === 1;
+      socket.write(settings([3, first ? 1 : 0]));
+      if (!first) socket.once('data', () => socket.end());
+    },
+  );
+  const side = new Http2Upstream(upstream.url, {}, recordedLog(false));
+  t.after(() => side.close());
+  const began = performance.now();
+  side.sweep(began);
+  const first = watched(side);
+  await until(() => held === 1, 'the first call is at the upstream');
+  const second = watched(side);
+  await until(() => upstream.connections() > 1, 'there is no room for the second');
+  const third = watched(side);
+  side.sweep(began + 4_900);
+  assert.deepEqual([first.ended, second.ended, third.ended], ['', '', '']);
+  side.sweep(began + 5_100);
+  await turn();
+  assert.deepEqual(
+    [first.ended, second.ended, third.ended],
+    ['', 'exhausted false', 'exhausted false'],
+  );
+  assert.ok(upstream.connections() <= 5, `${upstream.connections()} connections`);
+});
+
+test('a call that waits is 503 in time, also while something is being opened; its own attempt may take as long as one', async (t) => {
+  const options = { connectTimeoutMs: 60_000 };
+  const upstream = await rawUpstream(t, (socket) => {
+    if (upstream.connections() > 1) return; // says nothing
+    socket.once('data', () =>
+      socket.write(Buffer.concat([settings([3, 0]), frame(SETTINGS, ACK, 0)])),
+    );
+  });
+  const side = new Http2Upstream(upstream.url, options, recordedLog(false));
+  t.after(() => side.close());
+  const began = performance.now();
+  side.sweep(began);
+  const call = watched(side);
+  await until(() => upstream.connections() === 2, 'another connection is being opened for it');
+  side.sweep(began + 4_900);
+  await turn();
+  assert.equal(call.ended, '');
+  side.sweep(began + 5_100);
+  await turn();
+  assert.equal(call.ended, 'exhausted false');
+
+  const silent = await rawUpstream(t, () => undefined);
+  const other = new Http2Upstream(silent.url, { connectTimeoutMs: 10_000 }, recordedLog(false));
+  t.after(() => other.close());
+  other.sweep(began);
+  const first = watched(other);
+  await until(() => silent.connections() === 1, 'it is being opened');
+  other.sweep(began + 4_000);
+  const second = watched(other);
+  other.sweep(began + 9_900);
+  await turn();
+  assert.deepEqual([first.ended, second.ended], ['', '']);
+  other.sweep(began + 10_100);
+  await turn();
+  assert.deepEqual([first.ended, second.ended], ['timeout false', 'timeout false']);
+});
+
 test('an upstream that went away and keeps its connections open holds none of ours', async (t) => {
   const sockets: Socket[] = [];
   const away = frame(GOAWAY, 0, 0, Buffer.concat([uint32(1), uint32(0)]));
   const upstream = await framed(
     t,
-    () => Buffer.concat([BEGUN, frame(DATA, END_STREAM, 1), away]),
+    () => Buffer.concat([whole(1), away]),
     false,
     (socket) => sockets.push(socket),
   );

@@ -36,6 +36,9 @@ const IDLE_WINDOW_MS = 10_000;
 /** For so long after its last stream a session may have some of its answers left to send, of which nobody is told, milliseconds. */
 const LATELY_MS = 5_000;
 
+/** While the gateway closes, a connection whose session is over is kept so long after the last that came or waits on it. Milliseconds. */
+const LINGER_MS = 500;
+
 /** Milliseconds between two warnings, at least. */
 const SAY_MS = 60_000;
 
@@ -47,10 +50,15 @@ export class Http2Guard {
   readonly #log: Log;
   readonly #seldom = new Seldom(SAY_MS);
   readonly #sessions = new Map<ServerHttp2Session, GuardedSession>();
-  readonly #clock = { nowMs: unsweptMs() };
+  readonly #clock = { nowMs: unsweptMs(), closing: false };
 
   constructor(log: Log) {
     this.#log = log;
+  }
+
+  /** From now on connections without a session are not waited for. */
+  hurry(): void {
+    this.#clock.closing = true;
   }
 
   /**
@@ -91,6 +99,12 @@ interface Client {
   readonly stallMs: number;
 }
 
+interface GuardClock {
+  readonly nowMs: number;
+  /** The gateway is about to end. */
+  readonly closing: boolean;
+}
+
 class GuardedSession {
   /** It went too far, and ends with this turn of the event loop. */
   ending = false;
@@ -98,7 +112,7 @@ class GuardedSession {
   readonly #below: Socket;
   readonly #stallMs: number;
   readonly #timeouts: Timeouts;
-  readonly #clock: { readonly nowMs: number };
+  readonly #clock: GuardClock;
   readonly #tell: (why: string) => void;
   readonly #unanswered: Bucket;
   readonly #pings: Bucket;
@@ -121,11 +135,14 @@ class GuardedSession {
   #movedMs: number;
   /** Since when the session is over and its connection is not, milliseconds. */
   #overMs: number | undefined;
+  /** Since when nothing moves on its connection, and the bytes that had come by then. */
+  #stillMs = 0;
+  #heard = -1;
 
   constructor(
     { session, below, stallMs }: Client,
     timeouts: Timeouts,
-    clock: { readonly nowMs: number },
+    clock: GuardClock,
     tell: (why: string) => void,
   ) {
     this.#session = session;
@@ -152,7 +169,7 @@ class GuardedSession {
     if (this.#session.destroyed) {
       this.#overMs ??= nowMs;
       // The end of its last answer may still be on its way.
-      if (nowMs - this.#overMs >= this.#stallMs) this.#below.destroy();
+      if (nowMs - this.#overMs >= this.#stallMs || this.#hasLingered(nowMs)) this.#below.destroy();
       return;
     }
     this.#lookForStall(nowMs);
@@ -166,6 +183,15 @@ class GuardedSession {
     }
     if (this.#open === 0 && nowMs - this.#idleSince >= keepAliveMs) this.#session.close();
     if (nowMs - this.#lookedAt >= IDLE_WINDOW_MS) this.#lookForNoise(nowMs);
+  }
+
+  /** As HTTP/1.1 does; a client that still takes an answer sends WINDOW_UPDATE, to which a closed socket says RST. */
+  #hasLingered(nowMs: number): boolean {
+    if (!this.#clock.closing) return false;
+    const { bytesRead } = this.#below;
+    if (bytesRead !== this.#heard || queued(this.#below) !== 0) this.#stillMs = nowMs;
+    this.#heard = bytesRead;
+    return nowMs - this.#stillMs >= LINGER_MS;
   }
 
   #begins(stream: ServerHttp2Stream): void {
@@ -236,9 +262,15 @@ class GuardedSession {
  * and no effect where the connection stands. Only where no write is queued: libuv forgets what waits behind one that fails.
  */
 function probe(below: Socket): void {
+  if (queued(below) === 0) below.write('');
+}
+
+/** Bytes that the system has not taken yet. Undefined: not known. */
+function queued(below: Socket): number | undefined {
   // No public property tells it: where this one is gone, such a client is noticed as one is that takes nothing.
   const { _handle: handle } = below as { _handle?: { readonly writeQueueSize?: number } | null };
-  if (handle?.writeQueueSize === 0 && below.writableLength === 0) below.write('');
+  const size = handle?.writeQueueSize;
+  return size === undefined ? undefined : size + below.writableLength;
 }
 
 /** Counts against an {@link Allowance}. */

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
 import { type ClientHttp2Stream, connect } from 'node:http2';
-import { createServer } from 'node:net';
+import { connect as connectTcp, createServer } from 'node:net';
 import { test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
@@ -11,7 +11,16 @@ import { createGateway } from '../../src/gateway/gateway.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { startHttpServer } from '../support/http-server.ts';
 import { until } from '../support/until.ts';
-import { ACK, frame, type Frame, GOAWAY, Http2Peer, PING } from './http2-frames.ts';
+import {
+  ACK,
+  frame,
+  type Frame,
+  GOAWAY,
+  Http2Peer,
+  PING,
+  PREFACE,
+  settings,
+} from './http2-frames.ts';
 import { get } from './rfc9113-case.ts';
 import {
   authenticator,
@@ -324,6 +333,26 @@ test('of a stream that crossed the GOAWAY on its way the client hears a round tr
   assert.ok(await peer.until(() => peer.answer(1).ended));
   await closing;
   assert.equal(held.length, 1);
+});
+
+test('an HTTP/2 client without a stream that leaves its side open does not hold the end up', async (t) => {
+  const { cert, key } = await localCertificate();
+  const { gateway, port } = await stage(t, {
+    listeners: [{ kind: 'https', host: '127.0.0.1', port: 0, tls: { cert, key } }],
+  });
+  const below = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true });
+  t.after(() => below.destroy());
+  const socket = connectTls({ socket: below, ca: cert, ALPNProtocols: ['h2'] });
+  socket.on('error', () => undefined).write(Buffer.concat([PREFACE, settings()]));
+  socket.end = () => socket; // it hears of the end, and says nothing
+  await once(socket, 'data');
+  const ended = once(socket.resume(), 'end');
+  const signal = AbortSignal.timeout(5_000);
+  await Promise.race([gateway.close(60_000), once(signal, 'abort')]);
+  const { aborted } = signal;
+  below.destroy();
+  assert.equal(aborted, false, 'the gateway is closed');
+  await ended;
 });
 
 test('keepAlive false closes after each answer', async (t) => {

@@ -326,7 +326,8 @@ test('a client that stays on its connection after the session holds up nobody', 
   assert.equal(aborted, false, 'the gateway is closed');
 });
 
-test('a connection without a session is ended', async (t) => {
+/** A session that is over, on a connection that its client keeps open. */
+async function leftOpen(t: TestContext) {
   const { cert, key } = await localCertificate();
   const guard = new Http2Guard(recordedLog());
   const server = createSecureServer({ cert, key });
@@ -346,10 +347,33 @@ test('a connection without a session is ended', async (t) => {
   socket.on('error', () => undefined).write(Buffer.concat([PREFACE, settings()]));
   socket.end = () => socket;
   await once(socket.resume(), 'end');
+  return { guard, below, client };
+}
+
+test('a connection without a session is ended', async (t) => {
+  const { guard, below } = await leftOpen(t);
   const now = performance.now();
   guard.sweep(now);
   guard.sweep(now + 59_900);
   assert.equal(below.destroyed, false);
   guard.sweep(now + 60_100);
+  assert.equal(below.destroyed, true);
+});
+
+test('while the gateway closes a connection without a session is ended when nothing moves on it', async (t) => {
+  const { guard, below, client } = await leftOpen(t);
+  const now = performance.now();
+  guard.sweep(now);
+  guard.hurry();
+  guard.sweep(now + 5_000);
+  guard.sweep(now + 5_400);
+  assert.equal(below.destroyed, false);
+  const before = below.bytesRead;
+  client.write('more');
+  await until(() => below.bytesRead > before, 'something came');
+  guard.sweep(now + 5_600);
+  guard.sweep(now + 6_000);
+  assert.equal(below.destroyed, false);
+  guard.sweep(now + 6_200);
   assert.equal(below.destroyed, true);
 });

@@ -101,6 +101,7 @@ export class NodeListener implements EngineListener {
   /** Ends connections on which nothing is under way; the others end with their last response. */
   closeIdle(): void {
     this.#server.close();
+    this.#guard.hurry();
     for (const session of this.#sessions) session.close(); // GOAWAY
     for (const socket of this.#unused) socket.destroy();
   }

@@ -65,6 +65,7 @@ export class StreamFront implements Http2Front {
   }
 
   closeIdle(): void {
+    this.#guard.hurry();
     for (const session of this.#sessions) session.close();
   }
 

@@ -178,13 +178,15 @@ export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, Body
       code?.startsWith('ERR_HTTP2_STREAM') === true
         ? undefined
         : this.#error && reason(this.#error);
+    // Nothing was said before: an error of HTTP/2 was, and a GOAWAY that includes the stream says that it may have been looked at.
+    const closed = session.session.destroyed && lastStream === undefined && !isOfHttp2(code);
     // So ends one whose head is far over its bounds: node:http2 does not hand it over.
     const calm = rstCode === constants.NGHTTP2_ENHANCE_YOUR_CALM && !this.#headed;
     const remedy = calm ? `; if the head of its answer is too large: ${RAISE_HEAD_SIZE}` : '';
     this.fail({
       kind: rstCode === constants.NGHTTP2_PROTOCOL_ERROR ? 'malformed' : 'broken',
       detail: lost ?? `the stream ended with ${codeName(rstCode)}${remedy}`,
-      replayable: !this.#headed && (unseen || (this.#kept && session.session.destroyed)),
+      replayable: !this.#headed && this.#interim === 0 && (unseen || (this.#kept && closed)),
       ...(this.#error === undefined ? {} : { cause: this.#error }),
     });
   }
@@ -298,6 +300,11 @@ export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, Body
   protected override forget(): void {
     this.outlet.forget(this);
   }
+}
+
+/** Whether the other side has said something: a frame that ends the stream or the session, or what is no frame in its place. */
+function isOfHttp2(code: string | undefined): boolean {
+  return code?.startsWith('ERR_HTTP2_') === true && code !== 'ERR_HTTP2_STREAM_CANCEL'; // one that never left
 }
 
 function never(): boolean {

@@ -14,6 +14,7 @@ import { recordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/until.ts';
 import {
   ACK,
+  block,
   DATA,
   END_HEADERS,
   END_STREAM,
@@ -21,6 +22,7 @@ import {
   GOAWAY,
   HEADERS,
   PREFACE,
+  PUSH_PROMISE,
   RST_STREAM,
   SETTINGS,
   settings,
@@ -67,6 +69,9 @@ function whole(stream: number): Buffer {
     frame(DATA, END_STREAM, stream, Buffer.from('abc')),
   ]);
 }
+
+/** `:method: GET`, `:path: /`, `:scheme: http`. */
+const GET_FIELDS = Buffer.of(0x82, 0x84, 0x86);
 
 /** An upstream of bare frames: `answer` says what a stream of a connection gets; undefined: nothing. */
 function framed(
@@ -221,6 +226,45 @@ test('what the upstream has not looked at is asked once more, where that is safe
     const again = await front(t, going.url);
     assert.deepEqual(await again.get('/a'), [200, 'abc'], `code ${code}`);
     assert.equal(going.connections(), 2);
+  }
+});
+
+test('on a kept connection a call is asked once more where it just closed, and not once anything of an answer came', async (t) => {
+  const goaway = (last: number, code: number): Buffer =>
+    frame(GOAWAY, 0, 0, Buffer.concat([uint32(last), uint32(code)]));
+  const hints = frame(HEADERS, END_HEADERS, 3, block([[':status', '103']]));
+  const reset = frame(RST_STREAM, 0, 3, uint32(constants.NGHTTP2_REFUSED_STREAM));
+  const promise = frame(PUSH_PROMISE, END_HEADERS, 3, Buffer.concat([uint32(2), GET_FIELDS]));
+  for (const [what, bytes, end, status] of [
+    ['FIN', '', true, 200],
+    ['REFUSED_STREAM', reset, false, 200],
+    ['GOAWAY without it', goaway(1, 0), false, 200],
+    ['GOAWAY without it, and an error', goaway(1, 11), false, 200],
+    ['103 and FIN', hints, true, 502],
+    ['103 and REFUSED_STREAM', Buffer.concat([hints, reset]), false, 502],
+    ['HTTP/1.1', 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n', false, 502],
+    ['PUSH_PROMISE', promise, false, 502],
+    ['DATA before the head', frame(DATA, END_STREAM, 3, Buffer.from('abc')), false, 502],
+    ['a block that is no HPACK', frame(HEADERS, END_HEADERS, 3, [0xff, 0xff, 0xff]), false, 502],
+    ['GOAWAY with it, and an error', goaway(3, 2), false, 502],
+    ['GOAWAY with it, and FIN', goaway(3, 0), true, 502],
+  ] as const) {
+    let last: Socket | undefined;
+    const upstream = await framed(
+      t,
+      (connection, stream) => {
+        if (connection > 1 || stream !== 3) return whole(stream);
+        if (end) setImmediate(() => last?.end());
+        return Buffer.from(bytes);
+      },
+      false,
+      (socket) => (last = socket),
+    );
+    const { get } = await front(t, upstream.url);
+    assert.deepEqual(await get('/a'), [200, 'abc']);
+    const again = status === 200 && what !== 'REFUSED_STREAM';
+    const [got] = await get('/b');
+    assert.deepEqual([got, upstream.connections()], [status, again ? 2 : 1], what);
   }
 });
 

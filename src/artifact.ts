@@ -209,7 +209,7 @@ function isApi(value: unknown): value is Api {
 
 function isRoute(value: unknown): value is Route {
   if (!isPlain(value)) return false;
-  const { method, template, secured, scopes, production, sandbox, whenStale, http2 } = value;
+  const { method, template, secured, scopes, production, sandbox, whenStale } = value;
   return (
     typeof method === 'string' &&
     typeof template === 'string' &&
@@ -217,7 +217,9 @@ function isRoute(value: unknown): value is Route {
     typeof secured === 'boolean' &&
     [scopes, production, sandbox].every(isTextList) &&
     (whenStale === undefined || WHEN_STALE.some((policy) => policy === whenStale)) &&
-    (http2 === undefined || typeof http2 === 'boolean')
+    [value['http2'], value['webSocket']].every(
+      (flag) => flag === undefined || typeof flag === 'boolean',
+    )
   );
 }
 

@@ -53,7 +53,7 @@ function admit(
 ): void {
   if (exchange.answered) return; // the client left, or sent a malformed body, while the token was checked
   exchange.caller = caller;
-  exchange.handshake = readHandshake(exchange); //                                               400, 426
+  if (operation.route.webSocket !== false) exchange.handshake = readHandshake(exchange); //      400, 426
   const outgoing = prepare(exchange, operation, pathEnd, caller); //                             403
   if (exchange.plane.filter?.filterRequest === undefined) {
     forward(exchange, outgoing, reject); //                                                      502, 503, 504

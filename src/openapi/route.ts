@@ -16,6 +16,8 @@ export interface Route {
   readonly whenStale?: WhenStale;
   /** `x-portcullis-http2`: its endpoints are called over HTTP/2. Absent: over HTTP/1.1. */
   readonly http2?: boolean;
+  /** `x-portcullis-websocket`: false, and a handshake there is a plain request. Absent: as the edge rules say. */
+  readonly webSocket?: boolean;
 }
 
 /** What becomes of a good token while revocations may have been missed: 503, a question to the key manager, or passage that is counted. */

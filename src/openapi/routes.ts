@@ -2,7 +2,7 @@ import { basePath } from './base-path.ts';
 import type { Definition } from './definition.ts';
 import { METHODS } from './definition.ts';
 import { apiEndpoints, operationEndpoints } from './endpoints.ts';
-import { operationHttp2 } from './http2.ts';
+import { operationFlags } from './flags.ts';
 import { isObject, member } from './json.ts';
 import { templateComplaint } from './path-template.ts';
 import type { Problems } from './problems.ts';
@@ -50,7 +50,7 @@ function toRoutes(definition: Definition, problems: Problems): Route[] {
         production: production ?? [],
         sandbox: sandbox ?? [],
         ...operationWhenStale(definition, [...itemPath, method], operation, problems),
-        ...operationHttp2(definition, [...itemPath, method], operation, problems),
+        ...operationFlags(definition, [...itemPath, method], operation, problems),
       });
     }
   }

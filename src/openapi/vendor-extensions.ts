@@ -29,6 +29,7 @@ const EXTENSIONS: Readonly<Record<string, Extension>> = {
   'x-wso2-disable-security': { levels: BOTH },
   'x-portcullis-when-stale': { levels: BOTH },
   'x-portcullis-http2': { levels: BOTH },
+  'x-portcullis-websocket': { levels: BOTH },
   // Who owns the API: documentation, nothing a gateway acts on.
   'x-wso2-owner': { levels: API },
   'x-wso2-cors': { levels: API, notBuilt: 'CORS' },

@@ -220,6 +220,18 @@ for (const [what, fields] of Object.entries({
   });
 }
 
+test('where the operation says no, a handshake is a plain request', async (t) => {
+  const upstream = await startHttpServer((request, answer) => {
+    answer.end(`plain ${String(request.headers.upgrade)}`);
+  });
+  t.after(() => upstream.close());
+  const operation = { production: [upstream.url], webSocket: false };
+  const { port } = await stage(t, { apis: [api('', ['GET /chat', operation])] });
+  const answer = await sendAll(t, port, handshake('/chat'));
+  assert.equal(statusOf(answer), 200);
+  assert.match(answer, /plain undefined/);
+});
+
 test('in HTTP/1.0 there is no upgrade', async (t) => {
   const { port, upstream } = await before(t);
   const answer = await sendAll(t, port, handshake('/a').replace('HTTP/1.1', 'HTTP/1.0'));

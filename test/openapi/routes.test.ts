@@ -281,6 +281,19 @@ describe('security', () => {
     }
   });
 
+  it('takes from the operation, else from the API, whether it may become a WebSocket', async (t) => {
+    const webSocket = (value: unknown): object => ({ 'x-portcullis-websocket': value });
+    assert.equal('webSocket' in (await route(t, secured({}))), false);
+    assert.equal((await route(t, secured({}, webSocket(false)))).webSocket, false);
+    assert.equal((await route(t, secured(webSocket(false)))).webSocket, false);
+    assert.equal(
+      'webSocket' in (await route(t, secured(webSocket(true), webSocket(false)))),
+      false,
+    );
+    const error = await refusal(t, { 'a.json': secured(webSocket('no')) });
+    assert.match(error.message, /x-portcullis-websocket is "no"\. Write true or false\.$/);
+  });
+
   it('routes the paths of gRPC', async (t) => {
     const grpc = {
       ...secured({}),

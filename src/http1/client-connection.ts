@@ -41,7 +41,7 @@ export class ClientConnection implements BodyEvents, SenderHost, Settling {
   /** Nothing is read, as nobody takes it: that nothing comes is not the other side's fault. */
   paused = false;
   /**
-   * The exchange is over: true, the connection may serve another; this comes once the turn has shown that nothing stood behind the answer.
+   * The exchange is over: true, the connection may serve another; this comes once all is read that stood behind the answer.
    * False, once: it is over itself. A pool puts its own in.
    */
   onIdle: (reusable: boolean) => void;

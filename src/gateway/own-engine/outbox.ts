@@ -15,7 +15,7 @@ const MOST = 64;
  */
 export class Outbox {
   #senders: Sender[] = [];
-  #settling: Settling[] = [];
+  #settling: Settling | undefined;
   #due = false;
 
   /** `sender` has something to send, and is not in here yet. */
@@ -25,10 +25,19 @@ export class Outbox {
     if (this.#senders.length === MOST) this.#sendAll();
   }
 
-  /** `who` hears when the turn is over, before what is sent then. It must not throw. */
+  /** `who` hears when all is read that has come on its socket: once another is heard, or when the turn is over. It must not throw. */
   settle(who: Settling): void {
+    this.heard(who);
     this.#schedule();
-    this.#settling.push(who);
+    this.#settling = who;
+  }
+
+  /** Something came on the socket of `who`: libuv is done with the one before. */
+  heard(who: Settling): void {
+    const settling = this.#settling;
+    if (settling === undefined || settling === who) return;
+    this.#settling = undefined;
+    settling.settled();
   }
 
   #schedule(): void {
@@ -40,8 +49,8 @@ export class Outbox {
   #end(): void {
     this.#due = false;
     const settling = this.#settling;
-    this.#settling = [];
-    for (const who of settling) who.settled();
+    this.#settling = undefined;
+    settling?.settled();
     this.#sendAll();
   }
 

@@ -95,7 +95,7 @@ export class OwnSocket implements Wire {
     outbox.settle(this);
   }
 
-  /** The turn is over. */
+  /** Of the outbox. */
   settled(): void {
     try {
       this.#settling?.settled();
@@ -140,6 +140,7 @@ export class OwnSocket implements Wire {
 
   /** Bytes that came, by whichever way. */
   receive(chunk: Buffer): void {
+    outbox.heard(this);
     if (this.#ended) return;
     const carried = this.#carried;
     if (carried === undefined) this.destroy(); // nobody has asked for anything

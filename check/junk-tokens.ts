@@ -188,7 +188,7 @@ async function check(ending: Endings, options: Options): Promise<number> {
   let seconds = 0;
   while (!junk.over) {
     const began = performance.now();
-    await calls(Promise.race([junk.tally, pause(2 * aloneMs)]), among);
+    await calls(Promise.race([junk.tally, pause(2 * aloneMs, undefined, { ref: false })]), among);
     await calls(junk.pause(), among);
     seconds += (performance.now() - began) / 1_000;
     await calls(pause(aloneMs), alone);

@@ -93,3 +93,8 @@ export function endSoon(socket: Socket, bytes?: string | Uint8Array): void {
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once('close', () => clearTimeout(timer));
 }
+
+/** Its end is sent, or about to be: libuv refuses a reset behind that, and node:net would never close the socket. */
+export function isFinished(socket: Socket): boolean {
+  return socket.writableEnded && socket.writableLength === 0;
+}

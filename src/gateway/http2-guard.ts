@@ -79,7 +79,7 @@ export class Http2Guard {
   }
 
   /** As {@link Swept.sweep}. */
-  sweep(nowMs: number, nextMs = nowMs): void {
+  sweep(nowMs: number, nextMs: number): void {
     this.#clock.nowMs = nextMs;
     for (const session of this.#sessions.values()) session.sweep(nowMs);
   }

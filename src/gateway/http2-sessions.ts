@@ -105,7 +105,7 @@ export class Http2Sessions {
   }
 
   /** As {@link Swept.sweep}. */
-  sweep(nowMs: number, nextMs = nowMs): void {
+  sweep(nowMs: number, nextMs: number): void {
     this.#nowMs = nextMs;
     for (const opening of this.#opening) {
       if (nowMs - opening.sinceMs < this.#connectMs) continue;

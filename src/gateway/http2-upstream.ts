@@ -45,7 +45,7 @@ export class Http2Upstream implements UpstreamSide, Http2Outlet {
     return call;
   }
 
-  sweep(nowMs: number, nextMs = nowMs): void {
+  sweep(nowMs: number, nextMs: number): void {
     this.sessions.sweep(nowMs, nextMs);
     this.#calls.sweep(nowMs);
   }

@@ -104,7 +104,7 @@ export class Upstreams {
   }
 
   /** As {@link Swept.sweep}. */
-  sweep(nowMs: number, nextMs = nowMs): void {
+  sweep(nowMs: number, nextMs: number): void {
     for (const { side, queue } of this.#upstreams.values()) {
       side.sweep(nowMs, nextMs);
       queue.sweep(nowMs);

@@ -179,7 +179,7 @@ export class ConnectionPool {
   }
 
   /** Closes what was idle for too long, and gives up what waits, or is being opened, for too long. */
-  sweep(now = this.#clock.nowMs): void {
+  sweep(now: number): void {
     for (const attempt of this.#attempts) {
       if (now - attempt.sinceMs < this.#limits.connectMs) continue;
       attempt.cancel();

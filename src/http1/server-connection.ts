@@ -140,7 +140,7 @@ export class ServerConnection<Socket = unknown> implements ExchangeHost<Socket>,
   }
 
   /** Looks whether the end of the connection has taken long enough. All other deadlines are the owner's, by phase and time. */
-  sweep(nowMs = this.clock.nowMs): void {
+  sweep(nowMs: number): void {
     if (this.#dead) return;
     const exchange = this.#exchange;
     if (this.#linger !== undefined) {

@@ -14,15 +14,16 @@ export function operationFlags(
   problems: Problems,
 ): { readonly http2?: true; readonly webSocket?: false } {
   const flag = (extension: string): boolean | undefined =>
-    read(definition, path, operation, extension, problems) ??
-    read(definition, [], definition.document, extension, problems);
+    booleanExtension(definition, path, operation, extension, problems) ??
+    booleanExtension(definition, [], definition.document, extension, problems);
   return {
     ...(flag('x-portcullis-http2') === true ? { http2: true } : {}),
     ...(flag('x-portcullis-websocket') === false ? { webSocket: false } : {}),
   };
 }
 
-function read(
+/** The extension of an operation or, at an empty path, of the API. Undefined: there is none, or a problem with it. */
+export function booleanExtension(
   definition: Definition,
   path: JsonPath,
   holder: unknown,
@@ -33,8 +34,8 @@ function read(
   if (value === undefined || typeof value === 'boolean') return value;
   problems.invalid(
     definition.at([...path, extension]),
-    `${extension} is ${JSON.stringify(value)}`,
-    'Write true or false.',
+    `${extension} is ${JSON.stringify(value)}, not a boolean`,
+    'Write true or false, without quotes.',
   );
   return undefined;
 }

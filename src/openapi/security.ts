@@ -1,6 +1,7 @@
 import type { Definition } from './definition.ts';
 import { isSwagger2 } from './definition.ts';
 import { nearest } from '../nearest.ts';
+import { booleanExtension } from './flags.ts';
 import { isObject, member } from './json.ts';
 import type { JsonPath } from './json.ts';
 import type { Problems } from './problems.ts';
@@ -28,26 +29,12 @@ export function operationSecurity(
   operation: unknown,
   problems: Problems,
 ): OperationSecurity {
-  const own = disabled(definition, path, operation, problems);
-  const open = own ?? disabled(definition, [], definition.document, problems) ?? false;
+  const open =
+    booleanExtension(definition, path, operation, DISABLE, problems) ??
+    booleanExtension(definition, [], definition.document, DISABLE, problems) ??
+    false;
   const scopes = requiredScopes(definition, path, operation, problems);
   return open ? { secured: false, scopes: [] } : { secured: true, scopes };
-}
-
-function disabled(
-  definition: Definition,
-  path: JsonPath,
-  holder: unknown,
-  problems: Problems,
-): boolean | undefined {
-  const value = member(holder, DISABLE);
-  if (value === undefined || typeof value === 'boolean') return value;
-  problems.invalid(
-    definition.at([...path, DISABLE]),
-    `${DISABLE} is ${JSON.stringify(value)}, not a boolean`,
-    'Write true or false, without quotes.',
-  );
-  return false;
 }
 
 function requiredScopes(

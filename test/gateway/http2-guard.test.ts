@@ -269,7 +269,7 @@ test('frames that belong to no request end the session in the end', async (t) =>
   server.on('connection', (socket: Socket) => (below = socket));
   server.on('session', (session) => guard.watch(session, DEFAULT_TIMEOUTS, below, 60_000));
   server.on('sessionError', () => undefined);
-  guard.sweep(performance.now());
+  guard.sweep(performance.now(), performance.now());
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => server.close());
@@ -285,7 +285,7 @@ test('frames that belong to no request end the session in the end', async (t) =>
   const some = await sent(4_000);
   const busy = await sent(6_000, 1);
   const noisy = await sent(6_000);
-  guard.sweep(performance.now() + 10_001);
+  guard.sweep(performance.now() + 10_001, performance.now() + 10_001);
   await ended(noisy, log, 'frames and no request');
   assert.ok(!some.closed && !busy.closed);
   some.send(get('/', 1));
@@ -353,27 +353,27 @@ async function leftOpen(t: TestContext) {
 test('a connection without a session is ended', async (t) => {
   const { guard, below } = await leftOpen(t);
   const now = performance.now();
-  guard.sweep(now);
-  guard.sweep(now + 59_900);
+  guard.sweep(now, now);
+  guard.sweep(now + 59_900, now + 59_900);
   assert.equal(below.destroyed, false);
-  guard.sweep(now + 60_100);
+  guard.sweep(now + 60_100, now + 60_100);
   assert.equal(below.destroyed, true);
 });
 
 test('while the gateway closes a connection without a session is ended when nothing moves on it', async (t) => {
   const { guard, below, client } = await leftOpen(t);
   const now = performance.now();
-  guard.sweep(now);
+  guard.sweep(now, now);
   guard.hurry();
-  guard.sweep(now + 5_000);
-  guard.sweep(now + 5_400);
+  guard.sweep(now + 5_000, now + 5_000);
+  guard.sweep(now + 5_400, now + 5_400);
   assert.equal(below.destroyed, false);
   const before = below.bytesRead;
   client.write('more');
   await until(() => below.bytesRead > before, 'something came');
-  guard.sweep(now + 5_600);
-  guard.sweep(now + 6_000);
+  guard.sweep(now + 5_600, now + 5_600);
+  guard.sweep(now + 6_000, now + 6_000);
   assert.equal(below.destroyed, false);
-  guard.sweep(now + 6_200);
+  guard.sweep(now + 6_200, now + 6_200);
   assert.equal(below.destroyed, true);
 });

@@ -450,12 +450,12 @@ test('a connection that fell silent is asked for a sign of life, and given up wi
   const side = new Http2Upstream(upstream.url, { connectTimeoutMs: 1_000 }, recordedLog(false));
   t.after(() => side.close());
   const began = performance.now();
-  side.sweep(began);
+  side.sweep(began, began);
   assert.equal(await asked(side), 'end');
-  side.sweep(began + 60_000);
+  side.sweep(began + 60_000, began + 60_000);
   const second = asked(side);
-  side.sweep(began + 60_900);
-  side.sweep(began + 61_100);
+  side.sweep(began + 60_900, began + 60_900);
+  side.sweep(began + 61_100, began + 61_100);
   assert.equal(await second, 'broken true');
 });
 
@@ -533,15 +533,15 @@ test('beside a busy connection others that take no call are not opened without e
   const side = new Http2Upstream(upstream.url, {}, recordedLog(false));
   t.after(() => side.close());
   const began = performance.now();
-  side.sweep(began);
+  side.sweep(began, began);
   const first = watched(side);
   await until(() => held === 1, 'the first call is at the upstream');
   const second = watched(side);
   await until(() => upstream.connections() > 1, 'there is no room for the second');
   const third = watched(side);
-  side.sweep(began + 4_900);
+  side.sweep(began + 4_900, began + 4_900);
   assert.deepEqual([first.ended, second.ended, third.ended], ['', '', '']);
-  side.sweep(began + 5_100);
+  side.sweep(began + 5_100, began + 5_100);
   await turn();
   assert.deepEqual(
     [first.ended, second.ended, third.ended],
@@ -561,28 +561,28 @@ test('a call that waits is 503 in time, also while something is being opened; it
   const side = new Http2Upstream(upstream.url, options, recordedLog(false));
   t.after(() => side.close());
   const began = performance.now();
-  side.sweep(began);
+  side.sweep(began, began);
   const call = watched(side);
   await until(() => upstream.connections() === 2, 'another connection is being opened for it');
-  side.sweep(began + 4_900);
+  side.sweep(began + 4_900, began + 4_900);
   await turn();
   assert.equal(call.ended, '');
-  side.sweep(began + 5_100);
+  side.sweep(began + 5_100, began + 5_100);
   await turn();
   assert.equal(call.ended, 'exhausted false');
 
   const silent = await rawUpstream(t, () => undefined);
   const other = new Http2Upstream(silent.url, { connectTimeoutMs: 10_000 }, recordedLog(false));
   t.after(() => other.close());
-  other.sweep(began);
+  other.sweep(began, began);
   const first = watched(other);
   await until(() => silent.connections() === 1, 'it is being opened');
-  other.sweep(began + 4_000);
+  other.sweep(began + 4_000, began + 4_000);
   const second = watched(other);
-  other.sweep(began + 9_900);
+  other.sweep(began + 9_900, began + 9_900);
   await turn();
   assert.deepEqual([first.ended, second.ended], ['', '']);
-  other.sweep(began + 10_100);
+  other.sweep(began + 10_100, began + 10_100);
   await turn();
   assert.deepEqual([first.ended, second.ended], ['timeout false', 'timeout false']);
 });
@@ -598,7 +598,7 @@ test('an upstream that went away and keeps its connections open holds none of ou
   );
   const side = new Http2Upstream(upstream.url, {}, recordedLog(false));
   const began = performance.now();
-  side.sweep(began);
+  side.sweep(began, began);
   for (const count of [1, 2]) {
     assert.equal(await asked(side), 'end');
     await until(
@@ -606,7 +606,7 @@ test('an upstream that went away and keeps its connections open holds none of ou
       'its connection waits for the end',
     );
   }
-  side.sweep(began + 10_000);
+  side.sweep(began + 10_000, began + 10_000);
   for (const socket of sockets) {
     await until(() => {
       socket.write(away);

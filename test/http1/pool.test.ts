@@ -251,10 +251,10 @@ void describe('failures', () => {
     const stage = new PoolStage();
     stage.take('a');
     stage.clock.nowMs += 2_999;
-    stage.pool.sweep();
+    stage.pool.sweep(stage.clock.nowMs);
     assert.deepEqual(stage.given, []);
     stage.clock.nowMs += 1;
-    stage.pool.sweep();
+    stage.pool.sweep(stage.clock.nowMs);
     assert.deepEqual(stage.given, ['a connectTimeout']);
     assert.equal(stage.at(0).cancelled, true);
     stage.at(0).ready();
@@ -271,7 +271,7 @@ void describe('failures', () => {
     stage.take('b');
     assert.equal(stage.opened.length, 1, 'it may still become ready');
     stage.clock.nowMs += 100;
-    stage.pool.sweep();
+    stage.pool.sweep(stage.clock.nowMs);
     assert.deepEqual(stage.given, []);
     stage.at(1).ready();
     assert.deepEqual(stage.given, ['b 1']);
@@ -285,10 +285,10 @@ void describe('failures', () => {
     stage.clock.nowMs += 1;
     stage.take('d');
     stage.clock.nowMs += 4_999;
-    stage.pool.sweep();
+    stage.pool.sweep(stage.clock.nowMs);
     assert.deepEqual(stage.given, ['c waited']);
     stage.clock.nowMs += 1;
-    stage.pool.sweep();
+    stage.pool.sweep(stage.clock.nowMs);
     assert.deepEqual(stage.given, ['c waited', 'd waited']);
     stage.at(0).ready();
     assert.deepEqual(stage.given, ['c waited', 'd waited', 'a 0']);
@@ -323,10 +323,10 @@ void describe('idle connections', () => {
     stage.clock.nowMs += 1_000;
     stage.answer(1);
     stage.clock.nowMs += 2_999;
-    stage.pool.sweep();
+    stage.pool.sweep(stage.clock.nowMs);
     assert.equal(stage.pool.idle, 2);
     stage.clock.nowMs += 1;
-    stage.pool.sweep();
+    stage.pool.sweep(stage.clock.nowMs);
     assert.equal(stage.pool.idle, 1);
     assert.equal(stage.at(0).wire.closed, 'destroyed');
     stage.clock.nowMs += 1_000;
@@ -343,10 +343,10 @@ void describe('idle connections', () => {
     stage.take('a');
     stage.answer(0, says(3));
     stage.clock.nowMs += 1_999;
-    stage.pool.sweep();
+    stage.pool.sweep(stage.clock.nowMs);
     assert.equal(stage.pool.idle, 1);
     stage.clock.nowMs += 1;
-    stage.pool.sweep();
+    stage.pool.sweep(stage.clock.nowMs);
     assert.equal(stage.pool.idle, 0);
     stage.take('b');
     stage.answer(1, says(1));
@@ -354,7 +354,7 @@ void describe('idle connections', () => {
     stage.take('c');
     stage.answer(2, says(60));
     stage.clock.nowMs += 4_000;
-    stage.pool.sweep();
+    stage.pool.sweep(stage.clock.nowMs);
     assert.equal(stage.pool.idle, 0, 'never longer than we keep them');
   });
 
@@ -396,7 +396,7 @@ void describe('closing', () => {
     stage.answer(1);
     assert.equal(stage.counts, '0 busy 0 idle 0 queued');
     stage.pool.close();
-    stage.pool.sweep();
+    stage.pool.sweep(stage.clock.nowMs);
 
     const idle = new PoolStage();
     idle.atOnce = true;

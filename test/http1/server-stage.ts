@@ -97,7 +97,7 @@ export class ServerStage {
   /** Time passes. */
   pass(ms: number): void {
     this.clock.nowMs += ms;
-    this.connection.sweep();
+    this.connection.sweep(this.clock.nowMs);
   }
 
   request(index: number): Seen {

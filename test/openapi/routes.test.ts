@@ -275,7 +275,7 @@ describe('security', () => {
         assert.equal(error.code, 'ERR_DEFINITION');
         assert.match(
           error.message,
-          /a\.json:\d+: x-portcullis-http2 is .*\. Write true or false\.$/,
+          /a\.json:\d+: x-portcullis-http2 is .*, not a boolean\. Write true or false, without quotes\.$/,
         );
       }
     }
@@ -291,7 +291,10 @@ describe('security', () => {
       false,
     );
     const error = await refusal(t, { 'a.json': secured(webSocket('no')) });
-    assert.match(error.message, /x-portcullis-websocket is "no"\. Write true or false\.$/);
+    assert.match(
+      error.message,
+      /x-portcullis-websocket is "no", not a boolean\. Write true or false, without quotes\.$/,
+    );
   });
 
   it('routes the paths of gRPC', async (t) => {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { Connection, endSoon } from '../connection.ts';
+import { Connection, endSoon, isFinished } from '../connection.ts';
 import type { DataPlane } from '../data-plane.ts';
 
 /**
@@ -32,7 +32,8 @@ export class NodeConnection extends Connection {
 
   /** Ends it by RST: an end that nobody takes for an orderly one, as some take a FIN even without TLS's `close_notify`. */
   reset(): void {
-    this.socket.resetAndDestroy();
+    if (isFinished(this.#stream)) this.socket.destroy();
+    else this.socket.resetAndDestroy();
   }
 
   override get isLast(): boolean {

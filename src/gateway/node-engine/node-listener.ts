@@ -113,7 +113,7 @@ export class NodeListener implements EngineListener {
       const connection = this.#used.get(socket);
       if (connection?.tunnel !== undefined) connection.tunnel.close(1001, 'the gateway is closing');
       // To a client of HTTP/1.0 an answer may end with FIN: one that is cut short is not to look whole.
-      else if (connection?.current !== undefined) socket.resetAndDestroy();
+      else if (connection?.current !== undefined) connection.reset();
       else socket.destroy();
     }
   }

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { GIVEN_AWAY_BYTES, type Settling, type Wire } from '../../http1/wire.ts';
+import { isFinished } from '../connection.ts';
 import { Outbox } from './outbox.ts';
 
 /** What a socket tells the state machine that it carries. */
@@ -39,6 +40,8 @@ export class OwnSocket implements Wire {
   /** Text that leaves with this turn of the event loop. */
   #kept = '';
   #settling: Settling | undefined;
+  /** A read is being handed over. */
+  #reading = false;
 
   /** Hears nothing before {@link carry}. */
   constructor(stream: Socket, tcp: Socket) {
@@ -92,7 +95,9 @@ export class OwnSocket implements Wire {
 
   settle(who: Settling): void {
     this.#settling = who;
-    outbox.settle(this);
+    // Outside of a read an answer ends with bytes that were kept: what stands behind them is read in the next turn.
+    if (this.#reading) outbox.settle(this);
+    else setImmediate(() => setImmediate(() => this.settled()));
   }
 
   /** Of the outbox. */
@@ -124,6 +129,10 @@ export class OwnSocket implements Wire {
   }
 
   reset(): void {
+    if (isFinished(this.stream)) {
+      this.destroy();
+      return;
+    }
     this.send();
     this.#ended = true;
     this.#tcp.resetAndDestroy(); // a TLS socket has no reset of its own
@@ -145,11 +154,13 @@ export class OwnSocket implements Wire {
     const carried = this.#carried;
     if (carried === undefined) this.destroy(); // nobody has asked for anything
     else {
+      this.#reading = true;
       try {
         carried.receive(chunk);
       } catch (error) {
         this.#fail(carried, error);
       }
+      this.#reading = false;
     }
   }
 

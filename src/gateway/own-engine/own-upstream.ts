@@ -72,7 +72,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
     return call;
   }
 
-  sweep(nowMs: number, nextMs = nowMs): void {
+  sweep(nowMs: number, nextMs: number): void {
     this.#clock.nowMs = nextMs;
     this.pool.sweep(nowMs);
     this.#calls.sweep(nowMs);

@@ -5,13 +5,10 @@ import { test, type TestContext } from 'node:test';
 import { CallCount } from '../../../src/gateway/call-count.ts';
 import { connector } from '../../../src/gateway/node-engine/connector.ts';
 import { UndiciUpstream } from '../../../src/gateway/node-engine/undici-upstream.ts';
-import type {
-  UpstreamAnswer,
-  UpstreamFailure,
-  UpstreamRequest,
-} from '../../../src/gateway/upstream-side.ts';
+import type { UpstreamRequest } from '../../../src/gateway/upstream-side.ts';
 import type { BodySink, BodySource } from '../../../src/http1/body.ts';
 import { until } from '../../support/until.ts';
+import { AnswerRecorder } from '../answer-recorder.ts';
 import { rawUpstream } from '../stage.ts';
 
 const CHUNK = Buffer.alloc(65_536);
@@ -50,50 +47,6 @@ class Endless implements BodySource {
   }
 }
 
-class Recorder implements UpstreamAnswer {
-  status = 0;
-  ended = false;
-  failure: UpstreamFailure | undefined;
-  socket: Socket | undefined;
-
-  onHead(status: number): boolean {
-    this.status = status;
-    return true;
-  }
-
-  onData(): boolean {
-    return true;
-  }
-
-  onEnd(): void {
-    assert.equal(this.over, false);
-    this.ended = true;
-  }
-
-  onFlush(): void {
-    // nothing is kept back
-  }
-
-  onSwitch(_fields: readonly string[], socket: Socket): void {
-    assert.equal(this.over, false);
-    this.socket = socket;
-  }
-
-  onFailure(failure: UpstreamFailure): void {
-    assert.equal(this.over, false);
-    this.failure = failure;
-  }
-
-  get over(): boolean {
-    return this.ended || this.failure !== undefined || this.socket !== undefined;
-  }
-
-  async end(): Promise<this> {
-    await until(() => this.over, 'the call is over');
-    return this;
-  }
-}
-
 function upstream(t: TestContext, origin: string): { side: UndiciUpstream; calls: CallCount } {
   const options = { idleBodyTimeoutMs: 1_000 };
   const calls = new CallCount(origin);
@@ -114,7 +67,7 @@ const GET: UpstreamRequest = {
 /** An upload to an upstream that has stopped reading, with all buffers between them full. */
 async function stuck(t: TestContext): Promise<{
   readonly body: Endless;
-  readonly recorder: Recorder;
+  readonly recorder: AnswerRecorder;
   readonly side: UndiciUpstream;
   readonly calls: CallCount;
   readonly open: ReturnType<UndiciUpstream['call']>;
@@ -127,7 +80,7 @@ async function stuck(t: TestContext): Promise<{
   });
   const { side, calls } = upstream(t, url);
   const body = new Endless();
-  const recorder = new Recorder();
+  const recorder = new AnswerRecorder();
   const open = side.call({ ...GET, method: 'POST', body }, recorder, false);
   await until(() => body.held, 'no more is taken');
   const [peer] = peers;
@@ -196,7 +149,7 @@ const SWITCHED =
 /** An origin that answers everything; a WebSocket handshake too. */
 async function answering(t: TestContext): Promise<{
   readonly peers: readonly Socket[];
-  readonly call: (fresh: boolean, more?: Partial<UpstreamRequest>) => Promise<Recorder>;
+  readonly call: (fresh: boolean, more?: Partial<UpstreamRequest>) => Promise<AnswerRecorder>;
 }> {
   const peers: Socket[] = [];
   const { url } = await rawUpstream(t, (socket) => {
@@ -208,8 +161,8 @@ async function answering(t: TestContext): Promise<{
     socket.on('end', () => socket.end());
   });
   const { side } = upstream(t, url);
-  const call = (fresh: boolean, more: Partial<UpstreamRequest> = {}): Promise<Recorder> => {
-    const recorder = new Recorder();
+  const call = (fresh: boolean, more: Partial<UpstreamRequest> = {}): Promise<AnswerRecorder> => {
+    const recorder = new AnswerRecorder();
     side.call({ ...GET, ...more }, recorder, fresh);
     return recorder.end();
   };

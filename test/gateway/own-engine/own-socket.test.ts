@@ -81,3 +81,13 @@ test('all sockets that have something to send in one turn send it, however many 
   await new Promise(setImmediate);
   for (const { here } of pairs) assert.equal(here.stream.bytesWritten, 2);
 });
+
+test('a reset right behind the end closes the socket all the same', async (t) => {
+  const { here, there } = await pair(t);
+  here.write('whole');
+  here.end();
+  const closed = once(here.stream, 'close', { signal: AbortSignal.timeout(5_000) });
+  here.reset();
+  await closed;
+  assert.equal(await there, 'whole');
+});

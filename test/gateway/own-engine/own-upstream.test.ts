@@ -1,19 +1,16 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer as createHttpsServer } from 'node:https';
-import { createServer, type Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { once } from 'node:events';
 import { test, type TestContext } from 'node:test';
 import { OwnUpstream } from '../../../src/gateway/own-engine/own-upstream.ts';
 import type { UpstreamOptions } from '../../../src/gateway/options.ts';
-import type {
-  UpstreamAnswer,
-  UpstreamFailure,
-  UpstreamRequest,
-} from '../../../src/gateway/upstream-side.ts';
+import type { UpstreamRequest } from '../../../src/gateway/upstream-side.ts';
 import { startHttpServer } from '../../support/http-server.ts';
 import { recordedLog } from '../../support/recorded-log.ts';
 import { until } from '../../support/until.ts';
+import { AnswerRecorder } from '../answer-recorder.ts';
 import { localCertificate, rawUpstream } from '../stage.ts';
 
 const GET: UpstreamRequest = {
@@ -25,72 +22,14 @@ const GET: UpstreamRequest = {
   trailers: false,
 };
 
-class Recorder implements UpstreamAnswer {
-  status = 0;
-  length = 0;
-  readonly fields: string[] = [];
-  readonly hash = createHash('sha256');
-  bytes = 0;
-  flushes = 0;
-  ended = false;
-  failure: UpstreamFailure | undefined;
-  socket: Socket | undefined;
-  early = '';
-  /** What `onHead` and `onData` say. */
-  takes = true;
-
-  onHead(status: number, fields: readonly string[], length: number): boolean {
-    this.status = status;
-    this.fields.push(...fields);
-    this.length = length;
-    return this.takes;
-  }
-
-  onData(chunk: Uint8Array): boolean {
-    this.hash.update(chunk);
-    this.bytes += chunk.length;
-    return this.takes;
-  }
-
-  onEnd(): void {
-    assert.equal(this.over, false);
-    this.ended = true;
-  }
-
-  onFlush(): void {
-    this.flushes++;
-  }
-
-  onSwitch(fields: readonly string[], socket: Socket, early: Buffer): void {
-    assert.equal(this.over, false);
-    this.fields.push(...fields);
-    this.socket = socket;
-    this.early = early.toString('latin1');
-  }
-
-  onFailure(failure: UpstreamFailure): void {
-    assert.equal(this.over, false);
-    this.failure = failure;
-  }
-
-  get over(): boolean {
-    return this.ended || this.failure !== undefined || this.socket !== undefined;
-  }
-
-  async end(): Promise<this> {
-    await until(() => this.over, 'the call is over');
-    return this;
-  }
-}
-
 function upstream(t: TestContext, origin: string, options: UpstreamOptions = {}): OwnUpstream {
   const made = new OwnUpstream(origin, options, recordedLog());
   t.after(() => made.close());
   return made;
 }
 
-function call(side: OwnUpstream, more: Partial<UpstreamRequest> = {}): Recorder {
-  const recorder = new Recorder();
+function call(side: OwnUpstream, more: Partial<UpstreamRequest> = {}): AnswerRecorder {
+  const recorder = new AnswerRecorder();
   side.call({ ...GET, ...more }, recorder, false);
   return recorder;
 }
@@ -167,7 +106,7 @@ test('what is kept of a large chunk is not overwritten by what comes later', asy
   const side = upstream(t, server.url);
   const kept: { readonly chunk: Uint8Array; readonly letter: string }[] = [];
   const recorders = ['x', 'y', 'z'].map((letter) => {
-    const recorder = new Recorder();
+    const recorder = new AnswerRecorder();
     recorder.onData = (chunk) => {
       if (chunk.length >= 16_384) kept.push({ chunk, letter });
       return true;
@@ -193,12 +132,12 @@ test('a body that is not taken holds the upstream, and goes on', async (t) => {
   });
   t.after(() => server.close());
   const side = upstream(t, server.url);
-  const recorder = new Recorder();
+  const recorder = new AnswerRecorder();
   recorder.takes = false;
   const open = side.call(GET, recorder, false);
   await until(() => recorder.status === 200, 'the head is here');
   assert.equal(recorder.bytes, 0);
-  side.sweep(performance.now());
+  side.sweep(performance.now(), performance.now());
   assert.equal(sent, false);
   while (!recorder.over) {
     open.resume();
@@ -249,14 +188,14 @@ test('nobody listens: the failure says so', async (t) => {
 test('an upstream that says nothing is given up in time', async (t) => {
   const silent = await rawUpstream(t, (socket) => socket.resume());
   const side = upstream(t, silent.url, { headersTimeoutMs: 1_000 });
-  side.sweep(performance.now());
+  side.sweep(performance.now(), performance.now());
   const recorder = call(side);
   await until(() => silent.connections() === 1, 'it is connected');
   await until(() => side.pool.busy === 1, 'the request is sent');
   const now = performance.now();
-  side.sweep(now);
+  side.sweep(now, now);
   assert.equal(recorder.over, false);
-  side.sweep(now + 1_100);
+  side.sweep(now + 1_100, now + 1_100);
   assert.equal(recorder.failure?.kind, 'timeout');
   assert.equal(side.pool.busy, 0);
 });
@@ -274,22 +213,48 @@ test('what begins between two sweeps has all of its time from the second one on'
   assert.equal(recorder.failure?.kind, 'timeout');
 });
 
-test('an answer that fills a read to its last byte: what stands behind it is nobody’s answer', async (t) => {
+const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+/** What nobody asked for. */
+const MORE = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL';
+
+/** An answer of so many bytes, with its head. */
+function whole(bytes: number): string {
   const head = 'HTTP/1.1 200 OK\r\nContent-Length: ';
-  const whole = (bytes: number): string => {
-    const length = bytes - head.length - 9; // five digits, two line ends
-    return `${head}${length}\r\n\r\n${'x'.repeat(length)}`;
-  };
-  const more = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL';
-  const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
+  const length = bytes - head.length - 9; // five digits, two line ends
+  return `${head}${length}\r\n\r\n${'x'.repeat(length)}`;
+}
+
+test('an answer that fills a read to its last byte: what stands behind it is nobody’s answer', async (t) => {
   let count = 0;
   const { url } = await rawUpstream(t, (socket) => {
     const first = count++ === 0;
-    socket.on('data', () => socket.write(first ? `${whole(65_536)}${more}` : ok));
+    socket.on('data', () => socket.write(first ? `${whole(65_536)}${MORE}` : OK));
   });
   const side = upstream(t, url, { maxActive: 1 });
   const [big, next] = [call(side), call(side)];
-  assert.equal((await big.end()).bytes, 65_536 - head.length - 9);
+  assert.ok((await big.end()).bytes > 65_000);
+  assert.equal((await next.end()).bytes, 2);
+  assert.equal(count, 2, 'on another connection');
+});
+
+test('nor is what stands behind an answer that was kept for its taker', async (t) => {
+  let count = 0;
+  const { url } = await rawUpstream(t, (socket) => {
+    const first = count++ === 0;
+    socket.on('data', () => socket.write(first ? `${whole(65_536)}${MORE}` : OK));
+  });
+  const side = upstream(t, url, { maxActive: 1 });
+  const held = new AnswerRecorder();
+  held.takes = false;
+  const open = side.call(GET, held, false);
+  const next = call(side);
+  await until(() => held.status === 200, 'the head is here');
+  held.takes = true;
+  // As a client's socket says that it takes more: among the events of sockets, not before them.
+  const client = await rawUpstream(t, (socket) => socket.write('more'));
+  const socket = connect(client.port, '127.0.0.1').once('data', () => open.resume());
+  t.after(() => socket.destroy());
+  assert.ok((await held.end()).bytes > 65_000);
   assert.equal((await next.end()).bytes, 2);
   assert.equal(count, 2, 'on another connection');
 });
@@ -299,19 +264,19 @@ test('a body that stops coming is given up in time; one that waits for its reade
     socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf'));
   });
   const side = upstream(t, url, { idleBodyTimeoutMs: 1_000 });
-  const held = new Recorder();
+  const held = new AnswerRecorder();
   held.takes = false;
   const open = side.call(GET, held, false);
   await until(() => held.status === 200, 'the head is here');
   const now = performance.now();
-  side.sweep(now + 5_000);
+  side.sweep(now + 5_000, now + 5_000);
   assert.equal(held.over, false);
   held.takes = true;
   open.resume();
   await until(() => held.bytes === 4, 'half of it is here');
-  side.sweep(now + 5_500);
+  side.sweep(now + 5_500, now + 5_500);
   assert.equal(held.over, false);
-  side.sweep(now + 6_100);
+  side.sweep(now + 6_100, now + 6_100);
   assert.equal(held.failure?.kind, 'timeout');
 });
 
@@ -332,7 +297,7 @@ for (const stage of [
       });
     });
     const side = upstream(t, other.url);
-    const recorder = new Recorder();
+    const recorder = new AnswerRecorder();
     const open = side.call(GET, recorder, false);
     if (stage === 'before the head') await until(() => asked === 1, 'it is asked');
     if (stage === 'in the body') await until(() => recorder.bytes === 4, 'half is here');
@@ -354,7 +319,7 @@ for (const place of ['onHead', 'onData', 'onFlush', 'onEnd'] as const) {
     });
     t.after(() => server.close());
     const side = upstream(t, server.url);
-    const bad = new Recorder();
+    const bad = new AnswerRecorder();
     let thrown = false;
     bad[place] = () => {
       thrown = true;
@@ -424,7 +389,7 @@ test('a kept connection that dies under a request says that it may be sent again
   const { failure } = await call(side).end();
   assert.equal(failure?.kind, 'broken');
   assert.equal(failure.replayable, true);
-  const again = new Recorder();
+  const again = new AnswerRecorder();
   side.call(GET, again, true);
   assert.equal((await again.end()).ended, true);
 });

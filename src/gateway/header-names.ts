@@ -1,4 +1,5 @@
 import type { EdgeRules } from './edge-rules.ts';
+import { CONNECTION_SPECIFIC } from './http2-fields.ts';
 
 /** What becomes of a request's header field. Names in lower case; a field that is not here is looked at more closely. */
 export type FieldKind =
@@ -140,16 +141,11 @@ export function fieldKinds(
 
 /** Fields of a response that end at this hop. */
 export const RESPONSE_HOP_BY_HOP: ReadonlySet<string> = new Set([
-  'connection',
-  'http2-settings',
-  'keep-alive',
-  'proxy-connection',
+  ...CONNECTION_SPECIFIC,
   'proxy-authenticate',
   'proxy-authentication-info',
   'te',
   'trailer',
-  'transfer-encoding',
-  'upgrade',
 ]);
 
 /** Fields that mean nothing, or something else, behind a body (RFC 9110 section 6.5.1): framing, routing, credentials, how to read the body. */

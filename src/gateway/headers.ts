@@ -1,4 +1,5 @@
 import { GatewayFault } from '../errors.ts';
+import { FIELD_OVERHEAD } from '../http1/rules.ts';
 import { type EdgeRules, edgeRules } from './edge-rules.ts';
 import {
   type FieldKind,
@@ -84,9 +85,6 @@ const HOST =
 const MALFORMED = 'badRequest' as const;
 
 const COLON = 0x3a;
-
-/** Bytes of one header field beside its name and value: colon, blank, CR, LF. */
-const FIELD_OVERHEAD = 4;
 
 /**
  * Reads and checks the header fields of one request.

@@ -1,5 +1,6 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
 import type { BodySink } from '../http1/body.ts';
+import { FIELD_OVERHEAD, MAX_INTERIM } from '../http1/rules.ts';
 import { GIVEN_AWAY_BYTES } from '../http1/wire.ts';
 import { RAISE_HEAD_SIZE, reason } from './failure-reason.ts';
 import { codeName, followEnding } from './http2-ending.ts';
@@ -21,12 +22,6 @@ export interface Http2Outlet extends CallOutlet<Http2Call> {
   /** Bytes of an answer's head, as they count in HTTP/1.1. */
   readonly maxHeaderSize: number;
 }
-
-/** Interim responses (1xx) that are swallowed before one upstream is taken for broken. */
-const MAX_INTERIM = 10;
-
-/** Bytes of one header field beside its name and value: colon, blank, CR, LF. */
-const FIELD_OVERHEAD = 4;
 
 /** One request to an upstream as a stream of HTTP/2 (RFC 9113 section 8.1), from the wish for a connection to the end of its answer. */
 export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, BodySink {

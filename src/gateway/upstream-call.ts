@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { GatewayFault } from '../errors.ts';
 import { GrammarError } from '../http1/refusal.ts';
+import { IDEMPOTENT } from '../http1/rules.ts';
 import { BodyRelay, type BodyOwner } from './body-relay.ts';
 import type { Exchange, Work } from './exchange.ts';
 import type { OnFailure } from './forward.ts';
@@ -15,9 +16,6 @@ import type {
   UpstreamRequest,
 } from './upstream-side.ts';
 import type { Upstream } from './upstream.ts';
-
-/** Methods that may be sent again when a kept connection died under them (RFC 9110 section 9.2.2). */
-const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
 /** One call to an upstream, and what becomes of its answer. It is also what the engine sends. */
 export class UpstreamCall implements UpstreamRequest, UpstreamAnswer, Work, BodyOwner {

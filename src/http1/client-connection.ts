@@ -9,13 +9,8 @@ import { MessageWriter } from './message-writer.ts';
 import { GrammarError } from './refusal.ts';
 import { RequestSender, type SenderHost } from './request-sender.ts';
 import { parseResponseHead } from './response-parser.ts';
+import { IDEMPOTENT, MAX_INTERIM } from './rules.ts';
 import type { Clock, Settling, Wire } from './wire.ts';
-
-/** Interim answers (1xx) of one exchange that are swallowed; with more it is malformed. */
-const MAX_INTERIM = 10;
-
-/** May be sent twice, as far as HTTP says (RFC 9110 section 9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
 
 const NO_TRAILERS: readonly string[] = [];
 

@@ -3,9 +3,7 @@ import { knownName, type Role, ROLE } from './field-names.ts';
 import type { HeadLimits } from './limits.ts';
 import { CHUNKED } from './message-head.ts';
 import { GrammarError, TOO_MANY_BYTES } from './refusal.ts';
-
-/** What a field takes beside its name and value: colon, blank, CR, LF. */
-const FIELD_OVERHEAD = 4;
+import { FIELD_OVERHEAD } from './rules.ts';
 
 /** The longest `Content-Length` is below 2^53. */
 const MAX_LENGTH_DIGITS = 15;

@@ -12,6 +12,7 @@ import type { Connection } from '../connection.ts';
 import type { DataPlane } from '../data-plane.ts';
 import { Exchange, type Site } from '../exchange.ts';
 import { handle } from '../handle.ts';
+import { CONNECTION_SPECIFIC } from '../http2-fields.ts';
 import type { Http2Guard } from '../http2-guard.ts';
 import { reject } from '../reject.ts';
 import { AnswerFlow } from './answer-flow.ts';
@@ -41,16 +42,8 @@ const SINGLE: ReadonlySet<string> = new Set([
 /** Milliseconds between two looks for whether trailers have left, where the client is slow to take them. */
 const SENT_MS = 50;
 
-/** Specific to a connection: they have no place in HTTP/2 (RFC 9113 section 8.2.2). */
-const CONNECTION: ReadonlySet<string> = new Set([
-  'connection',
-  'http2-settings',
-  'keep-alive',
-  'proxy-connection',
-  'te',
-  'transfer-encoding',
-  'upgrade',
-]);
+/** They have no place in an answer of HTTP/2 (RFC 9113 section 8.2.2). */
+const CONNECTION: ReadonlySet<string> = new Set([...CONNECTION_SPECIFIC, 'te']);
 
 /** A request of node:http2: a stream that a client has opened. */
 class Http2Client implements ClientSide {

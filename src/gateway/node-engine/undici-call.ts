@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Dispatcher } from 'undici';
+import { MAX_INTERIM } from '../../http1/rules.ts';
 import type { CallCount } from '../call-count.ts';
 import { reason } from '../failure-reason.ts';
 import type { Placed } from '../open-calls.ts';
@@ -8,9 +9,6 @@ import type { OpenCall, UpstreamAnswer, UpstreamFailure } from '../upstream-side
 import { isStale } from './connector.ts';
 import type { RequestBody } from './request-body.ts';
 import { readUndiciHead } from './undici-head.ts';
-
-/** Interim responses (1xx) that are swallowed before one upstream is taken for broken. */
-const MAX_INTERIM = 10;
 
 const TIMEOUTS: ReadonlySet<string | undefined> = new Set([
   'UND_ERR_CONNECT_TIMEOUT',

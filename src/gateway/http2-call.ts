@@ -2,10 +2,12 @@ import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'nod
 import type { BodySink } from '../http1/body.ts';
 import { FIELD_OVERHEAD, MAX_INTERIM } from '../http1/rules.ts';
 import { GIVEN_AWAY_BYTES } from '../http1/wire.ts';
+import { BoundedWrites } from './bounded-writes.ts';
 import { RAISE_HEAD_SIZE, reason } from './failure-reason.ts';
 import { codeName, followEnding } from './http2-ending.ts';
 import { MAX_FIELDS, type UpstreamSession } from './http2-session.ts';
 import type { Http2Sessions } from './http2-sessions.ts';
+import { joinReads } from './joined-reads.ts';
 import { type CallOutlet, OriginCall, refused } from './origin-call.ts';
 import type {
   OpenCall,
@@ -30,6 +32,7 @@ export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, Body
   #cancel: (() => void) | undefined;
   #session: UpstreamSession | undefined;
   #stream: ClientHttp2Stream | undefined;
+  #writes: BoundedWrites | undefined;
   /** The session had calls before this one. */
   #kept = false;
   #whole: () => boolean = never;
@@ -94,10 +97,12 @@ export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, Body
 
   onData(chunk: Uint8Array): boolean {
     const stream = this.#stream;
-    if (this.over || stream === undefined || stream.destroyed || stream.closed) return true;
+    const writes = this.#writes;
+    if (this.over || stream === undefined || writes === undefined) return true;
+    if (stream.destroyed || stream.closed) return true;
     this.#movedMs = this.#nowMs;
     // node:http2 keeps what it is given until it is sent, and small chunks are only lent.
-    return stream.write(chunk.length < GIVEN_AWAY_BYTES ? Buffer.from(chunk) : chunk);
+    return writes.write(chunk.length < GIVEN_AWAY_BYTES ? Buffer.from(chunk) : chunk);
   }
 
   onEnd(): void {
@@ -214,23 +219,31 @@ export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, Body
     this.#stream = stream;
     this.#kept = session.served > 0;
     this.#whole = followEnding(stream);
+    joinReads(stream);
     this.#movedMs = this.#nowMs;
     stream
       .on('response', (headers, flags, received) => this.#onResponse(headers, flags, received))
       .on('headers', () => this.#onInterim())
       .on('error', (error: Error) => (this.#error ??= error))
-      .on('drain', () => this.#onDrain())
       .on('wantTrailers', () => {
         if (!this.#left && !stream.destroyed) stream.sendTrailers({});
       })
       .once('close', () => this.#onClose(session, stream));
-    body?.start(this);
+    if (body === undefined) return;
+    this.#writes = new BoundedWrites(
+      stream,
+      () => this.#onSent(),
+      () => this.#onDrained(),
+    );
+    body.start(this);
   }
 
-  #onDrain(): void {
-    if (this.over) return;
+  #onSent(): void {
     this.#movedMs = this.#nowMs;
-    this.#request.body?.resume();
+  }
+
+  #onDrained(): void {
+    if (!this.over) this.#request.body?.resume();
   }
 
   #heard(): void {

@@ -39,7 +39,8 @@ export interface Heap {
 
 /**
  * Refuses requests before a thread runs out of memory, or when it is so far behind that answers come too late for anybody. A refusal is cheap:
- * nothing of the request is read. Bodies are never held, so what fills a heap is what many requests have under way.
+ * nothing of the request is read. Of bodies no more is held than the windows and buffers of their connections, so what fills a heap is what many requests
+ * have under way.
  */
 export class Shedding {
   readonly #life: Life;

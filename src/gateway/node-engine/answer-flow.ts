@@ -1,29 +1,27 @@
 import type { Writable } from 'node:stream';
+import { BoundedWrites } from '../bounded-writes.ts';
 import type { ClientSide } from '../client-side.ts';
 
 /** What leaves of one answer, through a response of node:http or node:http2: a client that takes nothing of it for too long is left. */
 export class AnswerFlow {
   readonly #client: ClientSide;
   readonly #response: Writable;
+  readonly #writes: BoundedWrites;
   readonly #stallMs: number;
   #stall: NodeJS.Timeout | undefined;
-  #waiting = false;
 
   /** @param stallMs milliseconds that the client may take nothing of its answer */
   constructor(client: ClientSide, response: Writable, stallMs: number) {
     this.#client = client;
     this.#response = response;
+    this.#writes = new BoundedWrites(response, nothing, () => this.#drained());
     this.#stallMs = stallMs;
   }
 
   /** False: hold until the listener's `onDrain`. */
   write(chunk: Uint8Array): boolean {
-    if (this.#response.write(chunk)) return true;
+    if (this.#writes.write(chunk)) return true;
     this.watch();
-    if (!this.#waiting) {
-      this.#waiting = true;
-      this.#response.once('drain', () => this.#drained());
-    }
     return false;
   }
 
@@ -40,8 +38,12 @@ export class AnswerFlow {
   }
 
   #drained(): void {
-    this.#waiting = false;
+    if (this.#response.writableEnded) return; // its end has not left
     clearTimeout(this.#stall);
     this.#client.listener.onDrain();
   }
+}
+
+function nothing(): void {
+  // A write of several is no news.
 }

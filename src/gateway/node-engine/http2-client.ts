@@ -14,6 +14,7 @@ import { Exchange, type Site } from '../exchange.ts';
 import { handle } from '../handle.ts';
 import { CONNECTION_SPECIFIC } from '../http2-fields.ts';
 import type { Http2Guard } from '../http2-guard.ts';
+import { joinReads } from '../joined-reads.ts';
 import { reject } from '../reject.ts';
 import { AnswerFlow } from './answer-flow.ts';
 import { expectation, type Expects } from './expectation.ts';
@@ -78,6 +79,7 @@ class Http2Client implements ClientSide {
     this.#takesTrailers = field(raw, 'te')?.toLowerCase() === 'trailers';
     this.body =
       (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0 ? new StreamBody(stream, -1) : undefined;
+    if (this.body !== undefined) joinReads(stream);
     this.#stream = stream;
     this.#flow = new AnswerFlow(this, stream, stallMs);
     // Whoever waits for the end of the stream learns of errors by it.

@@ -7,7 +7,7 @@ export class RequestBody extends Readable implements BodySink {
   #reading = false;
 
   constructor(source: BodySource) {
-    super();
+    super({ highWaterMark: 1 }); // one chunk is kept: where nobody reads, a body in small ones takes memory by their number
     this.#source = source;
     this.on('error', ignore); // whoever reads it has a listener of its own, but not for ever
   }

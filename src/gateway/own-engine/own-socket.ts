@@ -20,6 +20,9 @@ export interface Carried {
 /** Where a socket has its owner: listeners are common to all sockets, so that an idle one costs none of its own. */
 const OWNER = Symbol('owner');
 
+/** So many small writes may wait behind what the kernel does not take: their bytes are few, but each takes memory of its own. */
+const MAX_BEHIND = 64;
+
 /** One for all sockets of a thread. */
 const outbox = new Outbox();
 
@@ -35,6 +38,9 @@ export class OwnSocket implements Wire {
   #told = false;
   /** A write has returned false. */
   #blocked = false;
+  /** Small writes since the kernel last took all, and whether there are too many. */
+  #behind = 0;
+  #full = false;
   /** It was ended from here: what still comes is nobody's. */
   #ended = false;
   /** Text that leaves with this turn of the event loop. */
@@ -79,7 +85,15 @@ export class OwnSocket implements Wire {
     const kept = this.#kept;
     if (kept === '') return;
     this.#kept = '';
-    if (!this.stream.destroyed) this.stream.write(kept, 'latin1');
+    const { stream } = this;
+    if (stream.destroyed) return;
+    if (stream.writableLength === 0) this.#behind = 0;
+    else if (++this.#behind >= MAX_BEHIND && !this.#full) {
+      this.#full = true;
+      stream.write(kept, 'latin1', () => this.#taken());
+      return;
+    }
+    stream.write(kept, 'latin1');
   }
 
   writeAll(first: string, body: Uint8Array, last: string): boolean {
@@ -178,6 +192,7 @@ export class OwnSocket implements Wire {
   }
 
   drain(): void {
+    if (!this.#blocked) return;
     this.#blocked = false;
     const carried = this.#carried;
     if (this.#ended || carried === undefined) return;
@@ -210,6 +225,12 @@ export class OwnSocket implements Wire {
     }
   }
 
+  #taken(): void {
+    this.#full = false;
+    this.#behind = 0;
+    if (!this.stream.destroyed) this.drain();
+  }
+
   #fail(carried: Carried, error: unknown): void {
     this.destroy();
     carried.failed(error);
@@ -218,6 +239,10 @@ export class OwnSocket implements Wire {
   /** The kernel usually takes all of it at once: only what is left counts, however large the write was. */
   #hasRoom(): boolean {
     const { stream } = this;
+    if (this.#full) {
+      this.#blocked = true;
+      return false;
+    }
     if (stream.writableLength < stream.writableHighWaterMark) return true;
     if (!this.#blocked) {
       this.#blocked = true;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { Writable } from 'node:stream';
 import { type TestContext, test } from 'node:test';
 import { OwnSocket } from '../../../src/gateway/own-engine/own-socket.ts';
 
@@ -52,6 +53,41 @@ test('text, bytes and several pieces arrive in the order of their writing, befor
   const large = LARGE.toString('latin1');
   assert.equal(await there, `a${large}cd${large}ef`);
 });
+
+test('small writes behind what the network does not take are bounded in number, and go on when it has taken them', async () => {
+  let take: (() => void) | undefined;
+  let taken = 0;
+  const network = new Writable({
+    decodeStrings: false,
+    write: (text: string, _encoding, done) => {
+      taken += text.length;
+      if (taken === 1) take = done;
+      else done();
+    },
+  }) as unknown as Socket;
+  const here = new OwnSocket(network, network);
+  let drained = 0;
+  const carried = { receive, receivedEnd: receive, gone: receive, failed: receive };
+  here.carry({ ...carried, drained: () => drained++ }, false);
+  const writeAlone = (): boolean => {
+    here.send();
+    return here.write('x');
+  };
+  let written = 0;
+  while (writeAlone()) assert.ok(++written < 1_000, 'there is always room');
+  assert.ok(written > 10, 'a few are no matter');
+  assert.equal(drained, 0);
+  here.send();
+  take?.();
+  await new Promise(setImmediate);
+  assert.equal(drained, 1);
+  assert.equal(taken, written + 1);
+  assert.ok(writeAlone());
+});
+
+function receive(): void {
+  // Nothing comes here.
+}
 
 test('text that is written right before the socket is destroyed has left', async (t) => {
   const { here, there } = await pair(t);

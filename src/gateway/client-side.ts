@@ -90,5 +90,5 @@ export interface EngineListener {
   /** Requests that begin from now on get this. Bounds of heads hold for new connections, deadlines for all. */
   setPlane(plane: DataPlane, timeouts: Timeouts): void;
   /** Looks for what is past its deadline: as {@link Swept.sweep}. */
-  sweep(nowMs: number, nextMs: number): void;
+  sweep(nowMs: number): void;
 }

@@ -56,8 +56,12 @@ class DataPlaneGateway implements Gateway {
     checkCertificates(options);
     this.#options = options;
     this.#memory = counters;
+    this.#sweep = new Sweep((error) => {
+      log.error('Gateway', `a deadline was not looked at: ${errorText(error)}`);
+    });
+    const { clock } = this.#sweep;
     this.#upstreams = new SharedPart(
-      (wish) => new Upstreams(wish.engine, wish.options, log),
+      (wish) => new Upstreams(wish.engine, wish.options, log, clock),
       (upstreams) => upstreams.destroy(),
     );
     const generation = this.#make(options);
@@ -66,15 +70,13 @@ class DataPlaneGateway implements Gateway {
     const { plane, timeouts } = generation;
     const admission = new Admission(() => this.#generation.plane);
     this.#listeners = options.listeners.map((listener) =>
-      createListener(engine, listener, plane, timeouts, admission),
+      createListener(engine, listener, plane, timeouts, admission, clock),
     );
-    this.#sweep = new Sweep(tickFor(deadlines(timeouts, options.upstream)), (error) => {
-      log.error('Gateway', `a deadline was not looked at: ${errorText(error)}`);
-    });
+    this.#sweep.every(tickFor(deadlines(timeouts, options.upstream)));
     for (const listener of this.#listeners) this.#sweep.add(listener);
     this.#sweep.add(admission);
     this.#sweep.add(new Shedding(this.#life, () => this.#generation.options.loadShedding, log));
-    this.#sweep.add({ sweep: (nowMs, nextMs) => this.#look(nowMs, nextMs) });
+    this.#sweep.add({ sweep: (nowMs) => this.#look(nowMs) });
     const { revoked, revocationChanges, streamGraceMs = 0 } = options;
     this.#watch =
       revoked &&
@@ -161,8 +163,8 @@ class DataPlaneGateway implements Gateway {
   }
 
   /** What the sweep looks at beside the listeners. */
-  #look(nowMs: number, nextMs: number): void {
-    for (const upstreams of this.#upstreams.parts()) upstreams.sweep(nowMs, nextMs);
+  #look(nowMs: number): void {
+    for (const upstreams of this.#upstreams.parts()) upstreams.sweep(nowMs);
     for (const generation of this.#older) {
       if (!generation.isOver()) continue;
       this.#older.delete(generation);

@@ -1,7 +1,7 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
 import type { BodySink } from '../http1/body.ts';
 import { FIELD_OVERHEAD, MAX_INTERIM } from '../http1/rules.ts';
-import { GIVEN_AWAY_BYTES } from '../http1/wire.ts';
+import { type Clock, GIVEN_AWAY_BYTES } from '../http1/wire.ts';
 import { BoundedWrites } from './bounded-writes.ts';
 import { RAISE_HEAD_SIZE, reason } from './failure-reason.ts';
 import { codeName, followEnding } from './http2-ending.ts';
@@ -21,6 +21,7 @@ export interface Http2Outlet extends CallOutlet<Http2Call> {
   readonly scheme: 'http' | 'https';
   readonly authority: string;
   readonly sessions: Http2Sessions;
+  readonly clock: Clock;
   /** Bytes of an answer's head, as they count in HTTP/1.1. */
   readonly maxHeaderSize: number;
 }
@@ -194,7 +195,7 @@ export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, Body
   // Own.
 
   get #nowMs(): number {
-    return this.outlet.sessions.nowMs;
+    return this.outlet.clock.nowMs;
   }
 
   #send(session: UpstreamSession): void {

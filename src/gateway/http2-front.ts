@@ -17,7 +17,7 @@ export interface Http2Front {
   /** Requests that begin from now on get this; bounds of sessions hold for new ones. */
   setPlane(plane: DataPlane, timeouts: Timeouts): void;
   /** Looks for sessions that are past their bounds: as {@link Swept.sweep}. */
-  sweep(nowMs: number, nextMs: number): void;
+  sweep(nowMs: number): void;
   /** The sessions on which a request has come. */
   connections(): Iterable<Connection>;
 }

@@ -1,9 +1,9 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { Clock } from '../http1/wire.ts';
 import type { Log } from '../log.ts';
 import type { Timeouts } from './options.ts';
 import { Seldom } from './seldom.ts';
-import { unsweptMs } from './sweep.ts';
 
 /** So many at once, and so many a second for long. */
 interface Allowance {
@@ -50,15 +50,18 @@ export class Http2Guard {
   readonly #log: Log;
   readonly #seldom = new Seldom(SAY_MS);
   readonly #sessions = new Map<ServerHttp2Session, GuardedSession>();
-  readonly #clock = { nowMs: unsweptMs(), closing: false };
+  readonly #clock: Clock;
+  readonly #life = { closing: false };
 
-  constructor(log: Log) {
+  /** @param clock of the sweep that it is looked at by */
+  constructor(log: Log, clock: Clock) {
     this.#log = log;
+    this.#clock = clock;
   }
 
   /** From now on connections without a session are not waited for. */
   hurry(): void {
-    this.#clock.closing = true;
+    this.#life.closing = true;
   }
 
   /**
@@ -67,7 +70,7 @@ export class Http2Guard {
    * @param stallMs milliseconds that the client may take nothing of what is to be sent
    */
   watch(session: ServerHttp2Session, timeouts: Timeouts, below: Socket, stallMs: number): void {
-    const client = { session, below, stallMs };
+    const client = { session, below, stallMs, life: this.#life };
     const guarded = new GuardedSession(client, timeouts, this.#clock, (why) => this.#tell(why));
     this.#sessions.set(session, guarded);
     session.once('close', () => this.#sessions.delete(session));
@@ -79,8 +82,7 @@ export class Http2Guard {
   }
 
   /** As {@link Swept.sweep}. */
-  sweep(nowMs: number, nextMs: number): void {
-    this.#clock.nowMs = nextMs;
+  sweep(nowMs: number): void {
     for (const session of this.#sessions.values()) session.sweep(nowMs);
   }
 
@@ -92,17 +94,13 @@ export class Http2Guard {
   }
 }
 
-/** What {@link Http2Guard.watch} is given. */
+/** What {@link Http2Guard.watch} is given, and what it adds. */
 interface Client {
   readonly session: ServerHttp2Session;
   readonly below: Socket;
   readonly stallMs: number;
-}
-
-interface GuardClock {
-  readonly nowMs: number;
-  /** The gateway is about to end. */
-  readonly closing: boolean;
+  /** Whether the gateway is about to end. */
+  readonly life: { readonly closing: boolean };
 }
 
 class GuardedSession {
@@ -112,7 +110,8 @@ class GuardedSession {
   readonly #below: Socket;
   readonly #stallMs: number;
   readonly #timeouts: Timeouts;
-  readonly #clock: GuardClock;
+  readonly #life: Client['life'];
+  readonly #clock: Clock;
   readonly #tell: (why: string) => void;
   readonly #unanswered: Bucket;
   readonly #pings: Bucket;
@@ -140,14 +139,15 @@ class GuardedSession {
   #heard = -1;
 
   constructor(
-    { session, below, stallMs }: Client,
+    { session, below, stallMs, life }: Client,
     timeouts: Timeouts,
-    clock: GuardClock,
+    clock: Clock,
     tell: (why: string) => void,
   ) {
     this.#session = session;
     this.#below = below;
     this.#stallMs = stallMs;
+    this.#life = life;
     this.#movedMs = clock.nowMs;
     this.#timeouts = timeouts;
     this.#clock = clock;
@@ -187,7 +187,7 @@ class GuardedSession {
 
   /** As HTTP/1.1 does; a client that still takes an answer sends WINDOW_UPDATE, to which a closed socket says RST. */
   #hasLingered(nowMs: number): boolean {
-    if (!this.#clock.closing) return false;
+    if (!this.#life.closing) return false;
     const { bytesRead } = this.#below;
     if (bytesRead !== this.#heard || queued(this.#below) !== 0) this.#stillMs = nowMs;
     this.#heard = bytesRead;

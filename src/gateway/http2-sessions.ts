@@ -1,8 +1,8 @@
 import type { ClientHttp2Session } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { Clock } from '../http1/wire.ts';
 import { UpstreamSession } from './http2-session.ts';
 import { connectFailure } from './origin-call.ts';
-import { unsweptMs } from './sweep.ts';
 import type { UpstreamFailure } from './upstream-side.ts';
 
 /** Connections to one origin. */
@@ -51,20 +51,19 @@ export class Http2Sessions {
   readonly #sessions: UpstreamSession[] = [];
   readonly #opening = new Set<Opening>();
   readonly #waiting = new Set<Waiting>();
-  #nowMs = unsweptMs();
+  readonly #clock: Clock;
   #closed = false;
   /** The last connection ended before a call could go over it: those who wait have no other opened for them. */
   #fruitless = false;
 
-  /** @param connectMs milliseconds to connect, and to answer a PING */
-  constructor(open: OpenSession, connectMs: number) {
+  /**
+   * @param connectMs milliseconds to connect, and to answer a PING
+   * @param clock of the sweep that they are looked at by
+   */
+  constructor(open: OpenSession, connectMs: number, clock: Clock) {
     this.#open = open;
     this.#connectMs = connectMs;
-  }
-
-  /** As that of {@link Clock}. */
-  get nowMs(): number {
-    return this.#nowMs;
+    this.#clock = clock;
   }
 
   /**
@@ -90,7 +89,7 @@ export class Http2Sessions {
       });
       return nothing;
     }
-    const waiting: Waiting = { give, fail, sinceMs: this.#nowMs, attempt: undefined };
+    const waiting: Waiting = { give, fail, sinceMs: this.#clock.nowMs, attempt: undefined };
     this.#waiting.add(waiting);
     this.#connect();
     waiting.attempt = [...this.#opening].at(-1);
@@ -100,13 +99,12 @@ export class Http2Sessions {
   /** A stream is over. */
   release(session: UpstreamSession): void {
     session.streams--;
-    if (session.streams === 0) session.heardMs = this.#nowMs;
+    if (session.streams === 0) session.heardMs = this.#clock.nowMs;
     this.#serve();
   }
 
   /** As {@link Swept.sweep}. */
-  sweep(nowMs: number, nextMs: number): void {
-    this.#nowMs = nextMs;
+  sweep(nowMs: number): void {
     for (const opening of this.#opening) {
       if (nowMs - opening.sinceMs < this.#connectMs) continue;
       opening.cancel();
@@ -170,7 +168,8 @@ export class Http2Sessions {
   }
 
   #give(session: UpstreamSession, give: Waiting['give']): void {
-    if (session.served > 0 && this.#nowMs - session.heardMs >= QUIET_MS) session.ping(this.#nowMs);
+    if (session.served > 0 && this.#clock.nowMs - session.heardMs >= QUIET_MS)
+      session.ping(this.#clock.nowMs);
     this.#fruitless = false;
     session.streams++;
     give(session);
@@ -192,12 +191,12 @@ export class Http2Sessions {
 
   #connect(): void {
     if (!this.#mayOpen || this.#waiting.size <= this.#opening.size * ENOUGH_STREAMS) return;
-    const opening: Opening = { sinceMs: this.#nowMs, cancel: nothing };
+    const opening: Opening = { sinceMs: this.#clock.nowMs, cancel: nothing };
     this.#opening.add(opening);
     opening.cancel = this.#open(
       (session, socket) => {
         this.#opening.delete(opening);
-        this.#add(new UpstreamSession(session, socket, this.#nowMs));
+        this.#add(new UpstreamSession(session, socket, this.#clock.nowMs));
       },
       (cause) => {
         if (!this.#opening.delete(opening) || this.#opening.size > 0) return;

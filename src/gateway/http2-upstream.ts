@@ -1,3 +1,4 @@
+import type { Clock } from '../http1/wire.ts';
 import { errorText } from './error-text.ts';
 import type { Log } from '../log.ts';
 import { Http2Call, type Http2Outlet } from './http2-call.ts';
@@ -17,13 +18,15 @@ export class Http2Upstream implements UpstreamSide, Http2Outlet {
   readonly scheme: 'http' | 'https';
   readonly authority: string;
   readonly sessions: Http2Sessions;
+  readonly clock: Clock;
   readonly headMs: number;
   readonly idleBodyMs: number;
   readonly maxHeaderSize: number;
   readonly #log: Log;
   readonly #calls = new OpenCalls<Http2Call>();
 
-  constructor(origin: string, options: UpstreamOptions, log: Log) {
+  /** @param clock of the sweep that it is looked at by */
+  constructor(origin: string, options: UpstreamOptions, log: Log, clock: Clock) {
     const address = upstreamAddress(origin, options, 'h2');
     this.origin = origin;
     this.scheme = address.secure ? 'https' : 'http';
@@ -31,10 +34,12 @@ export class Http2Upstream implements UpstreamSide, Http2Outlet {
     this.headMs = options.headersTimeoutMs ?? 60_000;
     this.idleBodyMs = options.idleBodyTimeoutMs ?? 60_000;
     this.maxHeaderSize = options.maxHeaderSize ?? 16_384;
+    this.clock = clock;
     this.#log = log;
     this.sessions = new Http2Sessions(
       (ready, failed) => openSession(origin, address, this.maxHeaderSize, ready, failed),
       options.connectTimeoutMs ?? 5_000,
+      clock,
     );
   }
 
@@ -45,8 +50,8 @@ export class Http2Upstream implements UpstreamSide, Http2Outlet {
     return call;
   }
 
-  sweep(nowMs: number, nextMs: number): void {
-    this.sessions.sweep(nowMs, nextMs);
+  sweep(nowMs: number): void {
+    this.sessions.sweep(nowMs);
     this.#calls.sweep(nowMs);
   }
 

@@ -75,7 +75,7 @@ export class Shedding {
   }
 
   /** As {@link Swept.sweep}. */
-  sweep(nowMs: number, _nextMs: number, lateMs: number): void {
+  sweep(nowMs: number, lateMs: number): void {
     const options = this.#options();
     this.#lookAtTime(nowMs, lateMs);
     this.#full = options !== undefined && this.#isFull(nowMs, options.heapPercent);

@@ -62,7 +62,7 @@ export interface UpstreamSide {
   /** @param fresh on a connection that has served nothing yet, as this is the second try */
   call(request: UpstreamRequest, answer: UpstreamAnswer, fresh: boolean): OpenCall;
   /** Looks for what is past its deadline: as {@link Swept.sweep}. */
-  sweep(nowMs: number, nextMs: number): void;
+  sweep(nowMs: number): void;
   /** Ends every connection. */
   close(): Promise<void>;
 }

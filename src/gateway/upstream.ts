@@ -7,6 +7,7 @@ import { connector } from './node-engine/connector.ts';
 import { UndiciUpstream } from './node-engine/undici-upstream.ts';
 import type { Engine, UpstreamOptions } from './options.ts';
 import { OwnUpstream } from './own-engine/own-upstream.ts';
+import type { Sweep } from './sweep.ts';
 import { TurnedAway } from './turned-away.ts';
 import { UpstreamHealth } from './upstream-health.ts';
 import type { UpstreamSide } from './upstream-side.ts';
@@ -76,10 +77,11 @@ export class Upstreams {
   /** Those that no route names any more, and since when, milliseconds, once the sweep has seen them. */
   readonly #retired = new Map<Upstream, number | undefined>();
 
-  constructor(engine: Engine, options: UpstreamOptions, log: Log) {
+  /** @param clock of the sweep that they are looked at by */
+  constructor(engine: Engine, options: UpstreamOptions, log: Log, clock: Sweep['clock']) {
     this.#options = options;
     this.#maxActive = options.maxActive ?? 1_000;
-    this.#open = opener(engine, options, log, this.#maxActive);
+    this.#open = opener(engine, options, log, clock, this.#maxActive);
   }
 
   /**
@@ -104,13 +106,13 @@ export class Upstreams {
   }
 
   /** As {@link Swept.sweep}. */
-  sweep(nowMs: number, nextMs: number): void {
+  sweep(nowMs: number): void {
     for (const { side, queue } of this.#upstreams.values()) {
-      side.sweep(nowMs, nextMs);
+      side.sweep(nowMs);
       queue.sweep(nowMs);
     }
     for (const [upstream, since] of this.#retired) {
-      upstream.side.sweep(nowMs, nextMs);
+      upstream.side.sweep(nowMs);
       upstream.queue.sweep(nowMs);
       if (since === undefined) {
         this.#retired.set(upstream, nowMs);
@@ -168,12 +170,13 @@ function opener(
   engine: Engine,
   options: UpstreamOptions,
   log: Log,
+  clock: Sweep['clock'],
   maxActive: number,
 ): OpenUpstream {
   const connect = engine === 'node' ? connector(options) : undefined;
   return (origin, calls, http2) => {
-    if (http2) return new Http2Upstream(origin, options, log);
-    if (connect === undefined) return new OwnUpstream(origin, options, log);
+    if (http2) return new Http2Upstream(origin, options, log, clock);
+    if (connect === undefined) return new OwnUpstream(origin, options, log, clock);
     return new UndiciUpstream(origin, maxActive, connect, options, calls);
   };
 }

@@ -1,13 +1,15 @@
 import type { Clock } from './wire.ts';
 
 let line = '';
-let second = -1;
+let madeMs = -1;
 
-/** The `Date` line of a message (RFC 9110 section 6.6.1), with CRLF. Made once a second of the clock, for all connections of a thread. */
+/**
+ * The `Date` line of a message (RFC 9110 section 6.6.1), with CRLF. Made once for all connections of a thread, until the clock has moved, which
+ * says nothing of how far the time has.
+ */
 export function dateLine(clock: Clock): string {
-  const now = Math.floor(clock.nowMs / 1_000);
-  if (now !== second) {
-    second = now;
+  if (clock.nowMs !== madeMs) {
+    madeMs = clock.nowMs;
     line = `Date: ${new Date().toUTCString()}\r\n`;
   }
   return line;

@@ -6,6 +6,7 @@ import { test, type TestContext } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { Http2Guard } from '../../src/gateway/http2-guard.ts';
 import { DEFAULT_TIMEOUTS, type GatewayOptions } from '../../src/gateway/options.ts';
+import { MovedClock } from '../support/moved-clock.ts';
 import { recordedLog, type RecordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/until.ts';
 import {
@@ -263,13 +264,14 @@ test('a session without a request is closed, whatever else it sends', async (t) 
 test('frames that belong to no request end the session in the end', async (t) => {
   const { cert, key } = await localCertificate();
   const log = recordedLog();
-  const guard = new Http2Guard(log);
+  const clock = new MovedClock();
+  const guard = new Http2Guard(log, clock);
   const server = createSecureServer({ cert, key }, (_request, response) => response.end('ok'));
   let below = new Socket();
   server.on('connection', (socket: Socket) => (below = socket));
   server.on('session', (session) => guard.watch(session, DEFAULT_TIMEOUTS, below, 60_000));
   server.on('sessionError', () => undefined);
-  guard.sweep(performance.now(), performance.now());
+  clock.sweep(guard, performance.now());
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   t.after(() => server.close());
@@ -285,7 +287,7 @@ test('frames that belong to no request end the session in the end', async (t) =>
   const some = await sent(4_000);
   const busy = await sent(6_000, 1);
   const noisy = await sent(6_000);
-  guard.sweep(performance.now() + 10_001, performance.now() + 10_001);
+  clock.sweep(guard, performance.now() + 10_001);
   await ended(noisy, log, 'frames and no request');
   assert.ok(!some.closed && !busy.closed);
   some.send(get('/', 1));
@@ -329,7 +331,8 @@ test('a client that stays on its connection after the session holds up nobody', 
 /** A session that is over, on a connection that its client keeps open. */
 async function leftOpen(t: TestContext) {
   const { cert, key } = await localCertificate();
-  const guard = new Http2Guard(recordedLog());
+  const clock = new MovedClock();
+  const guard = new Http2Guard(recordedLog(), clock);
   const server = createSecureServer({ cert, key });
   let below = new Socket();
   server.on('connection', (socket: Socket) => (below = socket));
@@ -347,33 +350,33 @@ async function leftOpen(t: TestContext) {
   socket.on('error', () => undefined).write(Buffer.concat([PREFACE, settings()]));
   socket.end = () => socket;
   await once(socket.resume(), 'end');
-  return { guard, below, client };
+  return { guard, clock, below, client };
 }
 
 test('a connection without a session is ended', async (t) => {
-  const { guard, below } = await leftOpen(t);
+  const { guard, clock, below } = await leftOpen(t);
   const now = performance.now();
-  guard.sweep(now, now);
-  guard.sweep(now + 59_900, now + 59_900);
+  clock.sweep(guard, now);
+  clock.sweep(guard, now + 59_900);
   assert.equal(below.destroyed, false);
-  guard.sweep(now + 60_100, now + 60_100);
+  clock.sweep(guard, now + 60_100);
   assert.equal(below.destroyed, true);
 });
 
 test('while the gateway closes a connection without a session is ended when nothing moves on it', async (t) => {
-  const { guard, below, client } = await leftOpen(t);
+  const { guard, clock, below, client } = await leftOpen(t);
   const now = performance.now();
-  guard.sweep(now, now);
+  clock.sweep(guard, now);
   guard.hurry();
-  guard.sweep(now + 5_000, now + 5_000);
-  guard.sweep(now + 5_400, now + 5_400);
+  clock.sweep(guard, now + 5_000);
+  clock.sweep(guard, now + 5_400);
   assert.equal(below.destroyed, false);
   const before = below.bytesRead;
   client.write('more');
   await until(() => below.bytesRead > before, 'something came');
-  guard.sweep(now + 5_600, now + 5_600);
-  guard.sweep(now + 6_000, now + 6_000);
+  clock.sweep(guard, now + 5_600);
+  clock.sweep(guard, now + 6_000);
   assert.equal(below.destroyed, false);
-  guard.sweep(now + 6_200, now + 6_200);
+  clock.sweep(guard, now + 6_200);
   assert.equal(below.destroyed, true);
 });

@@ -10,7 +10,9 @@ import { Http2Upstream } from '../../src/gateway/http2-upstream.ts';
 import type { GatewayOptions } from '../../src/gateway/options.ts';
 import type { UpstreamAnswer, UpstreamFailure } from '../../src/gateway/upstream-side.ts';
 import type { Api } from '../../src/openapi/route.ts';
+import { MovedClock } from '../support/moved-clock.ts';
 import { recordedLog } from '../support/recorded-log.ts';
+import { standStill } from '../support/stand-still.ts';
 import { until } from '../support/until.ts';
 import {
   ACK,
@@ -351,6 +353,17 @@ test('deadlines: no SETTINGS, no head, no body', async (t) => {
   assert.equal(upstream.count(), 1, 'the connection is kept');
 });
 
+test('a connection that was made while the thread stood still is one', async (t) => {
+  const upstream = await framed(
+    t,
+    () => whole(1),
+    false,
+    () => queueMicrotask(() => standStill(1_200)), // behind the SETTINGS
+  );
+  const { get } = await front(t, upstream.url, { upstream: { connectTimeoutMs: 400 } });
+  assert.deepEqual(await get('/a'), [200, 'abc']);
+});
+
 test('each side is held back to the pace of the other', async (t) => {
   let written = 0;
   let unread: ServerHttp2Stream | undefined;
@@ -447,15 +460,21 @@ test('an upstream that fails again and again is not asked for a while', async (t
 
 test('a connection that fell silent is asked for a sign of life, and given up without one', async (t) => {
   const upstream = await framed(t, (_, stream) => (stream === 1 ? whole(1) : undefined));
-  const side = new Http2Upstream(upstream.url, { connectTimeoutMs: 1_000 }, recordedLog(false));
+  const clock = new MovedClock();
+  const side = new Http2Upstream(
+    upstream.url,
+    { connectTimeoutMs: 1_000 },
+    recordedLog(false),
+    clock,
+  );
   t.after(() => side.close());
   const began = performance.now();
-  side.sweep(began, began);
+  clock.sweep(side, began);
   assert.equal(await asked(side), 'end');
-  side.sweep(began + 60_000, began + 60_000);
+  clock.sweep(side, began + 60_000);
   const second = asked(side);
-  side.sweep(began + 60_900, began + 60_900);
-  side.sweep(began + 61_100, began + 61_100);
+  clock.sweep(side, began + 60_900);
+  clock.sweep(side, began + 61_100);
   assert.equal(await second, 'broken true');
 });
 
@@ -497,7 +516,7 @@ test('an upstream that allows no stream and ends the connection is as good as no
   };
   for (const [what, end] of Object.entries(ends)) {
     const upstream = await allowingNone(t, end);
-    const side = new Http2Upstream(upstream.url, {}, recordedLog(false));
+    const side = new Http2Upstream(upstream.url, {}, recordedLog(false), new MovedClock());
     t.after(() => side.close());
     for (const count of [1, 2, 3]) {
       const call = watched(side);
@@ -530,18 +549,19 @@ test('beside a busy connection others that take no call are not opened without e
       if (!first) socket.once('data', () => socket.end());
     },
   );
-  const side = new Http2Upstream(upstream.url, {}, recordedLog(false));
+  const clock = new MovedClock();
+  const side = new Http2Upstream(upstream.url, {}, recordedLog(false), clock);
   t.after(() => side.close());
   const began = performance.now();
-  side.sweep(began, began);
+  clock.sweep(side, began);
   const first = watched(side);
   await until(() => held === 1, 'the first call is at the upstream');
   const second = watched(side);
   await until(() => upstream.connections() > 1, 'there is no room for the second');
   const third = watched(side);
-  side.sweep(began + 4_900, began + 4_900);
+  clock.sweep(side, began + 4_900);
   assert.deepEqual([first.ended, second.ended, third.ended], ['', '', '']);
-  side.sweep(began + 5_100, began + 5_100);
+  clock.sweep(side, began + 5_100);
   await turn();
   assert.deepEqual(
     [first.ended, second.ended, third.ended],
@@ -558,31 +578,37 @@ test('a call that waits is 503 in time, also while something is being opened; it
       socket.write(Buffer.concat([settings([3, 0]), frame(SETTINGS, ACK, 0)])),
     );
   });
-  const side = new Http2Upstream(upstream.url, options, recordedLog(false));
+  const clock = new MovedClock();
+  const side = new Http2Upstream(upstream.url, options, recordedLog(false), clock);
   t.after(() => side.close());
   const began = performance.now();
-  side.sweep(began, began);
+  clock.sweep(side, began);
   const call = watched(side);
   await until(() => upstream.connections() === 2, 'another connection is being opened for it');
-  side.sweep(began + 4_900, began + 4_900);
+  clock.sweep(side, began + 4_900);
   await turn();
   assert.equal(call.ended, '');
-  side.sweep(began + 5_100, began + 5_100);
+  clock.sweep(side, began + 5_100);
   await turn();
   assert.equal(call.ended, 'exhausted false');
 
   const silent = await rawUpstream(t, () => undefined);
-  const other = new Http2Upstream(silent.url, { connectTimeoutMs: 10_000 }, recordedLog(false));
+  const other = new Http2Upstream(
+    silent.url,
+    { connectTimeoutMs: 10_000 },
+    recordedLog(false),
+    clock,
+  );
   t.after(() => other.close());
-  other.sweep(began, began);
+  clock.sweep(other, began);
   const first = watched(other);
   await until(() => silent.connections() === 1, 'it is being opened');
-  other.sweep(began + 4_000, began + 4_000);
+  clock.sweep(other, began + 4_000);
   const second = watched(other);
-  other.sweep(began + 9_900, began + 9_900);
+  clock.sweep(other, began + 9_900);
   await turn();
   assert.deepEqual([first.ended, second.ended], ['', '']);
-  other.sweep(began + 10_100, began + 10_100);
+  clock.sweep(other, began + 10_100);
   await turn();
   assert.deepEqual([first.ended, second.ended], ['timeout false', 'timeout false']);
 });
@@ -596,9 +622,10 @@ test('an upstream that went away and keeps its connections open holds none of ou
     false,
     (socket) => sockets.push(socket),
   );
-  const side = new Http2Upstream(upstream.url, {}, recordedLog(false));
+  const clock = new MovedClock();
+  const side = new Http2Upstream(upstream.url, {}, recordedLog(false), clock);
   const began = performance.now();
-  side.sweep(began, began);
+  clock.sweep(side, began);
   for (const count of [1, 2]) {
     assert.equal(await asked(side), 'end');
     await until(
@@ -606,7 +633,7 @@ test('an upstream that went away and keeps its connections open holds none of ou
       'its connection waits for the end',
     );
   }
-  side.sweep(began + 10_000, began + 10_000);
+  clock.sweep(side, began + 10_000);
   for (const socket of sockets) {
     await until(() => {
       socket.write(away);

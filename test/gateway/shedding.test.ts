@@ -36,7 +36,7 @@ class Thread implements Heap {
   /** @returns whether requests are refused then */
   after(ms: number, lateMs = 0): boolean {
     this.nowMs += ms;
-    this.#shedding.sweep(this.nowMs, this.nowMs, lateMs);
+    this.#shedding.sweep(this.nowMs, lateMs);
     return this.life.shedding;
   }
 }

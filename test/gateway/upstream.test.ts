@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Upstreams } from '../../src/gateway/upstream.ts';
 import { ENGINE, rawUpstream } from './stage.ts';
+import { MovedClock } from '../support/moved-clock.ts';
 import { recordedLog } from '../support/recorded-log.ts';
 import { until } from '../support/until.ts';
 
@@ -12,7 +13,8 @@ test('an origin that no route names any more is closed when nobody can have a ro
     socket.on('data', () => socket.write(head));
     socket.on('end', () => socket.end()).on('close', () => closed++);
   });
-  const upstreams = new Upstreams(ENGINE, {}, recordedLog());
+  const clock = new MovedClock();
+  const upstreams = new Upstreams(ENGINE, {}, recordedLog(), clock);
   t.after(() => upstreams.destroy());
   const upstream = upstreams.endpoints([url])?.next().upstream;
   assert.ok(upstream);
@@ -41,16 +43,16 @@ test('an origin that no route names any more is closed when nobody can have a ro
   call();
   await until(() => ended === 1, 'the first call is answered');
   let nowMs = performance.now();
-  upstreams.sweep(nowMs, nowMs);
+  clock.sweep(upstreams, nowMs);
   upstreams.keepOnly(new Set());
-  upstreams.sweep(nowMs, nowMs);
+  clock.sweep(upstreams, nowMs);
   call();
   await until(() => ended === 2, 'a request that had begun is served');
   upstream.calls.own++;
-  upstreams.sweep((nowMs += 200_000), nowMs);
+  clock.sweep(upstreams, (nowMs += 200_000));
   call();
   await until(() => ended === 3, 'it is not closed while a call is under way');
   upstream.calls.own--;
-  upstreams.sweep((nowMs += 1), nowMs);
+  clock.sweep(upstreams, (nowMs += 1));
   await until(() => closed > 0, 'its connections are closed');
 });

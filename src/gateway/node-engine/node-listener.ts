@@ -9,6 +9,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { GatewayFault } from '../../errors.ts';
+import type { Clock } from '../../http1/wire.ts';
 import type { Admission } from '../admission.ts';
 import { Arrivals } from '../arrivals.ts';
 import { bind } from '../bind.ts';
@@ -62,18 +63,22 @@ export class NodeListener implements EngineListener {
   /** By TCP socket: those on which a request has come. */
   readonly #used = new Map<Socket, NodeConnection>();
 
-  /** @param admission who may connect to it, and to the other listeners of this thread */
+  /**
+   * @param admission who may connect to it, and to the other listeners of this thread
+   * @param clock of the sweep that it is added to
+   */
   constructor(
     options: ListenerOptions,
     plane: DataPlane,
     timeouts: Timeouts,
     admission: Admission,
+    clock: Clock,
   ) {
     this.#options = options;
     this.#plane = plane;
     this.#arrivals = new Arrivals(admission);
     this.#timeouts = timeouts;
-    this.#guard = new Http2Guard(plane.log);
+    this.#guard = new Http2Guard(plane.log, clock);
     this.#site = { kind: options.kind, scheme: options.kind === 'http' ? 'http' : 'https' };
     this.#server = open(options, plane, timeouts);
     this.#follow(this.#server as Server);
@@ -136,8 +141,8 @@ export class NodeListener implements EngineListener {
     }
   }
 
-  sweep(nowMs: number, nextMs: number): void {
-    this.#guard.sweep(nowMs, nextMs); // node:http has deadlines of its own
+  sweep(nowMs: number): void {
+    this.#guard.sweep(nowMs); // node:http has deadlines of its own
   }
 
   #follow(server: Server): void {

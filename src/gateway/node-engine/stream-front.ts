@@ -5,6 +5,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
+import type { Clock } from '../../http1/wire.ts';
 import type { Arrival } from '../arrivals.ts';
 import { plainAddress } from '../client-address.ts';
 import { Connection } from '../connection.ts';
@@ -45,10 +46,11 @@ export class StreamFront implements Http2Front {
   /** The one whose session is being made. */
   #arriving: Arrival | undefined;
 
-  constructor(options: ListenerOptions, plane: DataPlane, timeouts: Timeouts) {
+  /** @param clock of the sweep that it is looked at by */
+  constructor(options: ListenerOptions, plane: DataPlane, timeouts: Timeouts, clock: Clock) {
     this.#plane = plane;
     this.#site = { kind: options.kind, scheme: 'https' };
-    this.#guard = new Http2Guard(plane.log);
+    this.#guard = new Http2Guard(plane.log, clock);
     this.#timeouts = timeouts;
     this.#server = createSecureServer(sessionBounds(plane.limits));
     this.#follow();
@@ -85,8 +87,8 @@ export class StreamFront implements Http2Front {
     this.#follow();
   }
 
-  sweep(nowMs: number, nextMs: number): void {
-    this.#guard.sweep(nowMs, nextMs);
+  sweep(nowMs: number): void {
+    this.#guard.sweep(nowMs);
   }
 
   connections(): Iterable<Connection> {

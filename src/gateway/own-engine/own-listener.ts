@@ -15,7 +15,6 @@ import type { DataPlane } from '../data-plane.ts';
 import type { Http2Front } from '../http2-front.ts';
 import type { Bound, Listening, ListenerOptions, ListenerTls, Timeouts } from '../options.ts';
 import { errorText } from '../error-text.ts';
-import { unsweptMs } from '../sweep.ts';
 import { tlsContext } from '../tls-server.ts';
 import { deadlinesOf } from './deadlines.ts';
 import { type Entrance, OwnClient } from './own-client.ts';
@@ -26,7 +25,6 @@ export class OwnListener implements EngineListener {
   #plane: DataPlane;
   readonly #http2: Http2Front | undefined;
   readonly #server: Server | TlsServer;
-  readonly #clock: Clock & { nowMs: number };
   readonly #entrance: { -readonly [Part in keyof Entrance]: Entrance[Part] };
   readonly #clients = new Set<OwnClient>();
   readonly #arrivals: Arrivals;
@@ -36,6 +34,7 @@ export class OwnListener implements EngineListener {
   /**
    * @param http2 what serves it; undefined: it is not offered
    * @param admission who may connect to it, and to the other listeners of this thread
+   * @param clock of the sweep that it is added to
    */
   constructor(
     options: ListenerOptions,
@@ -43,17 +42,17 @@ export class OwnListener implements EngineListener {
     timeouts: Timeouts,
     http2: Http2Front | undefined,
     admission: Admission,
+    clock: Clock,
   ) {
     this.#options = options;
     this.#plane = plane;
     this.#http2 = http2;
     this.#arrivals = new Arrivals(admission);
-    this.#clock = { nowMs: unsweptMs() };
     this.#entrance = {
       plane,
       site: { kind: options.kind, scheme: options.kind === 'http' ? 'http' : 'https' },
       limits: headLimits(plane),
-      clock: this.#clock,
+      clock,
       deadlines: deadlinesOf(plane, timeouts),
       forget: (client) => this.#clients.delete(client),
     };
@@ -124,10 +123,9 @@ export class OwnListener implements EngineListener {
     this.#http2?.setPlane(plane, timeouts);
   }
 
-  sweep(nowMs: number, nextMs: number): void {
-    this.#clock.nowMs = nextMs;
+  sweep(nowMs: number): void {
     for (const client of this.#clients) client.sweep(nowMs);
-    this.#http2?.sweep(nowMs, nextMs);
+    this.#http2?.sweep(nowMs);
   }
 
   /** What is thrown here costs this connection, and no other. */

@@ -7,7 +7,6 @@ import type { Log } from '../../log.ts';
 import { errorText } from '../error-text.ts';
 import { OpenCalls } from '../open-calls.ts';
 import type { UpstreamOptions } from '../options.ts';
-import { unsweptMs } from '../sweep.ts';
 import type { OpenCall, UpstreamAnswer, UpstreamRequest, UpstreamSide } from '../upstream-side.ts';
 import { type Connect, connector } from './own-connect.ts';
 import { OwnCall, type Outlet } from './own-call.ts';
@@ -34,12 +33,12 @@ export class OwnUpstream implements UpstreamSide, Outlet {
   readonly pool: ConnectionPool;
   readonly #log: Log;
   readonly #limits: HeadLimits;
-  readonly #clock: Clock & { nowMs: number };
   readonly #sockets = new Set<Socket>();
   readonly #connect: Connect;
   readonly #calls = new OpenCalls<OwnCall>();
 
-  constructor(origin: string, options: UpstreamOptions, log: Log) {
+  /** @param clock of the sweep that it is looked at by */
+  constructor(origin: string, options: UpstreamOptions, log: Log, clock: Clock) {
     this.origin = origin;
     this.hostLine = `Host: ${new URL(origin).host}\r\n`;
     this.connectMs = options.connectTimeoutMs ?? 5_000;
@@ -47,8 +46,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
     this.idleBodyMs = options.idleBodyTimeoutMs ?? 60_000;
     const maxHeaderSize = options.maxHeaderSize ?? 16_384;
     this.#limits = { maxTarget: 0, maxFieldBytes: maxHeaderSize, maxFields: MAX_FIELDS };
-    this.#clock = { nowMs: unsweptMs() };
-    this.clock = this.#clock;
+    this.clock = clock;
     this.#log = log;
     this.#connect = connector(origin, options, this.#sockets, (error) => this.report(error));
     this.pool = new ConnectionPool(
@@ -61,7 +59,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
         connectMs: this.connectMs,
         idleMs: IDLE_MS,
       },
-      this.#clock,
+      clock,
     );
   }
 
@@ -72,8 +70,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
     return call;
   }
 
-  sweep(nowMs: number, nextMs: number): void {
-    this.#clock.nowMs = nextMs;
+  sweep(nowMs: number): void {
     this.pool.sweep(nowMs);
     this.#calls.sweep(nowMs);
   }
@@ -115,7 +112,7 @@ export class OwnUpstream implements UpstreamSide, Outlet {
   }
 
   #client(socket: OwnSocket, lends: boolean): ClientConnection {
-    const connection = new ClientConnection(socket, this.#limits, this.#clock, ignore);
+    const connection = new ClientConnection(socket, this.#limits, this.clock, ignore);
     socket.carry(new Carrier(connection, (error) => this.report(error)), !lends);
     return connection;
   }

@@ -8,6 +8,7 @@ import { OwnUpstream } from '../../../src/gateway/own-engine/own-upstream.ts';
 import type { UpstreamOptions } from '../../../src/gateway/options.ts';
 import type { UpstreamRequest } from '../../../src/gateway/upstream-side.ts';
 import { startHttpServer } from '../../support/http-server.ts';
+import { MovedClock } from '../../support/moved-clock.ts';
 import { recordedLog } from '../../support/recorded-log.ts';
 import { until } from '../../support/until.ts';
 import { AnswerRecorder } from '../answer-recorder.ts';
@@ -22,8 +23,13 @@ const GET: UpstreamRequest = {
   trailers: false,
 };
 
-function upstream(t: TestContext, origin: string, options: UpstreamOptions = {}): OwnUpstream {
-  const made = new OwnUpstream(origin, options, recordedLog());
+function upstream(
+  t: TestContext,
+  origin: string,
+  options: UpstreamOptions = {},
+  clock = new MovedClock(),
+): OwnUpstream {
+  const made = new OwnUpstream(origin, options, recordedLog(), clock);
   t.after(() => made.close());
   return made;
 }
@@ -131,13 +137,14 @@ test('a body that is not taken holds the upstream, and goes on', async (t) => {
     response.end(body, () => (sent = true));
   });
   t.after(() => server.close());
-  const side = upstream(t, server.url);
+  const clock = new MovedClock();
+  const side = upstream(t, server.url, {}, clock);
   const recorder = new AnswerRecorder();
   recorder.takes = false;
   const open = side.call(GET, recorder, false);
   await until(() => recorder.status === 200, 'the head is here');
   assert.equal(recorder.bytes, 0);
-  side.sweep(performance.now(), performance.now());
+  clock.sweep(side, performance.now());
   assert.equal(sent, false);
   while (!recorder.over) {
     open.resume();
@@ -187,29 +194,31 @@ test('nobody listens: the failure says so', async (t) => {
 
 test('an upstream that says nothing is given up in time', async (t) => {
   const silent = await rawUpstream(t, (socket) => socket.resume());
-  const side = upstream(t, silent.url, { headersTimeoutMs: 1_000 });
-  side.sweep(performance.now(), performance.now());
+  const clock = new MovedClock();
+  const side = upstream(t, silent.url, { headersTimeoutMs: 1_000 }, clock);
+  clock.sweep(side, performance.now());
   const recorder = call(side);
   await until(() => silent.connections() === 1, 'it is connected');
   await until(() => side.pool.busy === 1, 'the request is sent');
   const now = performance.now();
-  side.sweep(now, now);
+  clock.sweep(side, now);
   assert.equal(recorder.over, false);
-  side.sweep(now + 1_100, now + 1_100);
+  clock.sweep(side, now + 1_100);
   assert.equal(recorder.failure?.kind, 'timeout');
   assert.equal(side.pool.busy, 0);
 });
 
 test('what begins between two sweeps has all of its time from the second one on', async (t) => {
   const silent = await rawUpstream(t, (socket) => socket.resume());
-  const side = upstream(t, silent.url, { headersTimeoutMs: 1_000 });
+  const clock = new MovedClock();
+  const side = upstream(t, silent.url, { headersTimeoutMs: 1_000 }, clock);
   const now = Math.ceil(performance.now());
-  side.sweep(now, now + 125);
+  clock.sweep(side, now, now + 125);
   const recorder = call(side);
   await until(() => side.pool.busy === 1, 'the request is sent');
-  side.sweep(now + 1_120, now + 1_245);
+  clock.sweep(side, now + 1_120, now + 1_245);
   assert.equal(recorder.over, false);
-  side.sweep(now + 1_125, now + 1_250);
+  clock.sweep(side, now + 1_125, now + 1_250);
   assert.equal(recorder.failure?.kind, 'timeout');
 });
 
@@ -263,20 +272,21 @@ test('a body that stops coming is given up in time; one that waits for its reade
   const { url } = await rawUpstream(t, (socket) => {
     socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf'));
   });
-  const side = upstream(t, url, { idleBodyTimeoutMs: 1_000 });
+  const clock = new MovedClock();
+  const side = upstream(t, url, { idleBodyTimeoutMs: 1_000 }, clock);
   const held = new AnswerRecorder();
   held.takes = false;
   const open = side.call(GET, held, false);
   await until(() => held.status === 200, 'the head is here');
   const now = performance.now();
-  side.sweep(now + 5_000, now + 5_000);
+  clock.sweep(side, now + 5_000);
   assert.equal(held.over, false);
   held.takes = true;
   open.resume();
   await until(() => held.bytes === 4, 'half of it is here');
-  side.sweep(now + 5_500, now + 5_500);
+  clock.sweep(side, now + 5_500);
   assert.equal(held.over, false);
-  side.sweep(now + 6_100, now + 6_100);
+  clock.sweep(side, now + 6_100);
   assert.equal(held.failure?.kind, 'timeout');
 });
 

@@ -1,6 +1,7 @@
 import { GatewayFault } from '../errors.ts';
 import type { BodySink, BodySource } from '../http1/body.ts';
 import type { Exchange } from './exchange.ts';
+import { Silence } from './silence.ts';
 
 /** Who is told that a body does not come whole. */
 export interface BodyOwner {
@@ -21,7 +22,8 @@ export class BodyRelay implements BodySource, BodySink {
   readonly #owner: BodyOwner;
   #sink: BodySink | undefined;
   #over = false;
-  #timer: NodeJS.Timeout | undefined;
+  /** Of a client, while more is wanted from it. */
+  readonly #silence = new Silence(() => this.#onIdle());
 
   /** @param length bytes; -1: not said */
   constructor(exchange: Exchange, source: BodySource, length: number, owner: BodyOwner) {
@@ -62,11 +64,10 @@ export class BodyRelay implements BodySource, BodySink {
       return true;
     }
     if (this.#sink?.onData(chunk) === false) {
-      clearTimeout(this.#timer); // it is not the client that is slow
-      this.#timer = undefined;
+      this.#silence.stop(); // it is not the client that is slow
       return false;
     }
-    this.#timer?.refresh();
+    this.#silence.moved();
     return true;
   }
 
@@ -86,11 +87,7 @@ export class BodyRelay implements BodySource, BodySink {
 
   /** A client that stays silent while more is wanted has so much time. */
   #wait(): void {
-    if (this.#timer === undefined) {
-      this.#timer = setTimeout(() => this.#onIdle(), this.#exchange.plane.idleBodyTimeoutMs);
-    } else {
-      this.#timer.refresh();
-    }
+    this.#silence.start(this.#exchange.plane.idleBodyTimeoutMs);
   }
 
   #onIdle(): void {
@@ -105,6 +102,6 @@ export class BodyRelay implements BodySource, BodySink {
   #stop(): void {
     this.#over = true;
     this.#sink = undefined;
-    clearTimeout(this.#timer);
+    this.#silence.stop();
   }
 }

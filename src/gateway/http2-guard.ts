@@ -4,6 +4,7 @@ import type { Clock } from '../http1/wire.ts';
 import type { Log } from '../log.ts';
 import type { Timeouts } from './options.ts';
 import { Seldom } from './seldom.ts';
+import { afterReading } from './silence.ts';
 
 /** So many at once, and so many a second for long. */
 interface Allowance {
@@ -163,6 +164,7 @@ class GuardedSession {
       .on('remoteSettings', () => {
         if (!this.#settings.take(clock.nowMs)) this.#end('too many SETTINGS');
       });
+    this.#waitForSilence();
   }
 
   sweep(nowMs: number): void {
@@ -192,6 +194,19 @@ class GuardedSession {
     if (bytesRead !== this.#heard || queued(this.#below) !== 0) this.#stillMs = nowMs;
     this.#heard = bytesRead;
     return nowMs - this.#stillMs >= LINGER_MS;
+  }
+
+  /** A session on which nothing comes or goes takes no more requests, and ends with those that it has. */
+  #waitForSilence(): void {
+    const session = this.#session;
+    session.setTimeout(this.#timeouts.keepAliveMs, () => {
+      const heard = this.#below.bytesRead;
+      afterReading(() => {
+        if (session.destroyed) return;
+        if (this.#below.bytesRead === heard) session.close();
+        else this.#waitForSilence();
+      });
+    });
   }
 
   #begins(stream: ServerHttp2Stream): void {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { endSoon } from './connection.ts';
 import { closeFrame, FrameEdge } from './frame-edge.ts';
+import { Silence } from './silence.ts';
 
 /** How a tunnel ended: in order, by the client's failure, by the upstream's, or by the gateway. */
 export type TunnelEnd = 'ended' | 'client' | 'upstream' | 'gateway';
@@ -26,7 +27,7 @@ export class Tunnel {
   readonly #options: TunnelOptions;
   /** Where the frames to the client stand. */
   readonly #edge = new FrameEdge();
-  #quiet: NodeJS.Timeout;
+  readonly #quiet = new Silence(() => this.#fail('gateway'));
   #end: TunnelEnd | undefined;
   /** Bytes that were passed on: to the upstream and to the client. */
   bytesIn = 0;
@@ -38,7 +39,7 @@ export class Tunnel {
     this.#client = client;
     this.#upstream = upstream;
     this.#options = options;
-    this.#quiet = setTimeout(this.#onQuiet, options.idleMs);
+    this.#quiet.start(options.idleMs);
     for (const socket of [client, upstream]) {
       socket.allowHalfOpen = true;
       socket.setTimeout(0);
@@ -69,7 +70,7 @@ export class Tunnel {
     const client = this.#client;
     if (this.#end !== undefined || client.destroyed) return;
     this.#end = 'gateway';
-    clearTimeout(this.#quiet);
+    this.#quiet.stop();
     this.#upstream.removeAllListeners('data').destroy();
     client.removeAllListeners('data').resume(); // bytes that nobody reads would turn the end into a reset
     if (client.writableEnded) client.destroy();
@@ -85,10 +86,10 @@ export class Tunnel {
 
   #join(source: Socket, target: Socket, side: 'client' | 'upstream'): void {
     const other = side === 'client' ? 'upstream' : 'client';
-    let stall: NodeJS.Timeout | undefined;
+    const stall = new Silence(() => this.#fail(other));
     source
       .on('data', (chunk: Buffer) => {
-        this.#quiet.refresh();
+        this.#quiet.moved();
         if (!target.writable) return; // it takes no more, and half of the tunnel is gone with that
         if (side === 'upstream') {
           this.bytesOut += chunk.length;
@@ -98,29 +99,27 @@ export class Tunnel {
         }
         if (target.write(chunk)) return;
         source.pause();
-        stall ??= setTimeout(() => this.#fail(other), this.#options.stallMs);
+        stall.start(this.#options.stallMs);
       })
       .on('end', () => {
         if (this.#end !== undefined) return;
         target.end();
-        clearTimeout(this.#quiet);
-        this.#quiet = setTimeout(this.#onQuiet, this.#options.stallMs);
+        this.#quiet.start(this.#options.stallMs);
       })
       .on('error', () => this.#fail(side))
       .on('close', () => {
         if (!source.readableEnded) this.#fail(side);
         if (--this.#open > 0) return;
-        clearTimeout(this.#quiet);
+        this.#quiet.stop();
         this.#options.onOver(this.#end ?? 'ended');
       });
     target
       .on('drain', () => {
-        clearTimeout(stall);
-        stall = undefined;
+        stall.stop();
         source.resume();
       })
       .on('close', () => {
-        clearTimeout(stall);
+        stall.stop();
         source.resume(); // to see its end
       });
   }
@@ -128,10 +127,8 @@ export class Tunnel {
   #fail(side: TunnelEnd): void {
     if (this.#end !== undefined) return;
     this.#end = side;
-    clearTimeout(this.#quiet);
+    this.#quiet.stop();
     this.#upstream.destroy();
     if (!this.#client.destroyed) this.#options.reset();
   }
-
-  readonly #onQuiet = (): void => this.#fail('gateway');
 }

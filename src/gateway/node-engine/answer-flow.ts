@@ -1,6 +1,7 @@
 import type { Writable } from 'node:stream';
 import { BoundedWrites } from '../bounded-writes.ts';
 import type { ClientSide } from '../client-side.ts';
+import { Silence } from '../silence.ts';
 
 /** What leaves of one answer, through a response of node:http or node:http2: a client that takes nothing of it for too long is left. */
 export class AnswerFlow {
@@ -8,7 +9,7 @@ export class AnswerFlow {
   readonly #response: Writable;
   readonly #writes: BoundedWrites;
   readonly #stallMs: number;
-  #stall: NodeJS.Timeout | undefined;
+  readonly #stall = new Silence(() => this.#client.breakOff());
 
   /** @param stallMs milliseconds that the client may take nothing of its answer */
   constructor(client: ClientSide, response: Writable, stallMs: number) {
@@ -27,19 +28,18 @@ export class AnswerFlow {
 
   /** Some of the answer has not left: the client's time begins. */
   watch(): void {
-    clearTimeout(this.#stall);
-    this.#stall = setTimeout(() => this.#client.breakOff(), this.#stallMs);
+    this.#stall.start(this.#stallMs);
   }
 
   /** The response is closed, whole or not. */
   closed(): void {
-    clearTimeout(this.#stall);
+    this.#stall.stop();
     this.#client.listener.onClose();
   }
 
   #drained(): void {
     if (this.#response.writableEnded) return; // its end has not left
-    clearTimeout(this.#stall);
+    this.#stall.stop();
     this.#client.listener.onDrain();
   }
 }

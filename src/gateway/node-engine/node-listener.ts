@@ -160,7 +160,6 @@ export class NodeListener implements EngineListener {
       this.#sessions.add(session);
       if (this.#plane.closing) session.close();
       session.once('close', () => this.#sessions.delete(session));
-      session.setTimeout(this.#timeouts.keepAliveMs, () => session.close());
       this.#guard.watch(session, this.#timeouts, below, this.#plane.idleBodyTimeoutMs);
     });
     for (const event of ['request', 'checkContinue', 'checkExpectation']) {

@@ -105,7 +105,6 @@ export class StreamFront implements Http2Front {
           this.#sessions.delete(session);
           this.#connections.delete(session);
         });
-        session.setTimeout(this.#timeouts.keepAliveMs, () => session.close());
         if (arrival === undefined) return;
         this.#arrivals.set(session, arrival);
         const { idleBodyTimeoutMs } = this.#plane;

@@ -26,8 +26,8 @@ export type House = Pick<DataPlane, 'limits' | 'trustedProxies' | 'observer' | '
 
 /**
  * Who may connect to the listeners of one thread. When an address, or all together, have too many connections, the one goes that has been
- * silent for longest: nothing is under way there. Where something is under way on all of them the new one goes. A request that was begun is
- * never given up for a connection.
+ * silent for longest, and of several the one that came last: nothing is under way there. Where something is under way on all of them the new
+ * one goes. A request that was begun is never given up for a connection.
  */
 export class Admission {
   readonly #house: () => House;
@@ -66,12 +66,12 @@ export class Admission {
       return false;
     }
     this.#places.set(guest, { address, block });
-    this.#all.members.add(guest);
+    this.#all.enter(guest);
     if (block === undefined) return true;
     // Anew, as the crowd is forgotten with its last member, and that may have been evicted.
     const crowd = this.#crowds.get(block) ?? new Crowd();
     this.#crowds.set(block, crowd);
-    crowd.members.add(guest);
+    crowd.enter(guest);
     return true;
   }
 
@@ -80,10 +80,10 @@ export class Admission {
     const place = this.#places.get(guest);
     if (place === undefined) return;
     this.#places.delete(guest);
-    this.#all.members.delete(guest);
+    this.#all.leave(guest);
     if (place.block === undefined) return;
     const crowd = this.#crowds.get(place.block);
-    crowd?.members.delete(guest);
+    crowd?.leave(guest);
     if (crowd?.members.size === 0) this.#crowds.delete(place.block);
   }
 
@@ -132,10 +132,22 @@ interface Candidate {
 /** Connections that have a bound together. */
 class Crowd {
   readonly members = new Set<Guest>();
-  /** The longest silent last. Whoever is not among them has been silent for a shorter time. */
+  /** The longest silent last. Whoever is not among them has been silent for no longer. */
   #candidates: Candidate[] = [];
+  /** Who came last, while it is here. */
+  #newest: Guest | undefined;
   /** At the last look nobody was silent. */
   #inVain = false;
+
+  enter(guest: Guest): void {
+    this.members.add(guest);
+    this.#newest = guest;
+  }
+
+  leave(guest: Guest): void {
+    this.members.delete(guest);
+    if (this.#newest === guest) this.#newest = undefined;
+  }
 
   /** Looks at all members now and then only: between two looks those come that were found then, if they have kept silent. */
   longestSilent(): Guest | undefined {
@@ -152,14 +164,20 @@ class Crowd {
   }
 
   #next(): Guest | undefined {
-    for (let last = this.#candidates.pop(); last !== undefined; last = this.#candidates.pop()) {
+    for (let last = this.#candidates.at(-1); last !== undefined; last = this.#candidates.at(-1)) {
       const { guest, silentMs } = last;
-      if (!this.members.has(guest)) continue;
-      const now = guest.silentMs;
+      const now = this.members.has(guest) ? guest.silentMs : undefined;
       // Less: something was under way there meanwhile.
-      if (now !== undefined && now >= silentMs) return guest;
+      if (now !== undefined && now >= silentMs) return this.#newestOf(guest, now);
+      this.#candidates.pop();
     }
     return undefined;
+  }
+
+  /** A clock that moves in ticks has many silent for the same time: those who come one after the other are not to drive out who was here before. */
+  #newestOf(guest: Guest, silentMs: number): Guest {
+    const newest = this.#newest;
+    return newest?.silentMs === silentMs ? newest : guest;
   }
 
   #look(): void {
@@ -169,10 +187,9 @@ class Crowd {
       if (silentMs !== undefined) silent.push({ guest, silentMs });
     }
     this.#inVain = silent.length === 0;
-    // Stable: of those that are silent for the same time the one that came first is behind the others.
+    // Stable: of those that are silent for the same time the one that came last is behind the others.
     this.#candidates = silent
-      .toSorted((one, other) => other.silentMs - one.silentMs)
-      .slice(0, CANDIDATES)
-      .reverse();
+      .toSorted((one, other) => one.silentMs - other.silentMs)
+      .slice(-CANDIDATES);
   }
 }

@@ -73,6 +73,30 @@ test('of an address with too many connections the one goes that has been silent 
   assert.equal(admission.size, 4);
 });
 
+test('of those that have been silent for the same time the one goes that came last', () => {
+  const { admission } = house(100, 3);
+  const come = (): Visitor => {
+    const one = new Visitor(0);
+    assert.ok(admission.enter('192.0.2.1', one));
+    return one;
+  };
+  const first = come();
+  for (const sweep of [false, false, true, false]) {
+    const others = [come(), come()];
+    // Nothing has moved the clock since: those that came after the first look are silent for as long as those that it found.
+    for (let count = 0; count < 5; count++) {
+      others.push(come());
+      assert.deepEqual(
+        others.map(({ evicted }) => evicted),
+        others.map((_, at) => at > 0 && at < others.length - 1),
+      );
+    }
+    if (sweep) admission.sweep();
+    for (const one of others) admission.leave(one);
+  }
+  assert.ok(!first.evicted);
+});
+
 test('when all together are too many the one goes that has been silent for longest, whose ever it is', () => {
   const { admission } = house(2, 2);
   const [old, young] = [new Visitor(20), new Visitor(10)];

@@ -256,15 +256,12 @@ export class ServerConnection<Socket = unknown> implements ExchangeHost<Socket>,
       this.#refuse(error.refusal, error.at);
       return chunk.length;
     }
-    if (!head.upgrade || end === chunk.length) {
-      this.#behind = head.length === 0 ? chunk.length - end : 0;
-      this.#begin(head);
-      return end;
-    }
     // What is behind it may be the other protocol's.
-    this.#hold(chunk, end);
+    const kept = head.upgrade && head.length === 0 && end < chunk.length;
+    if (kept) this.#hold(chunk, end);
+    else this.#behind = head.length === 0 ? chunk.length - end : 0;
     this.#begin(head);
-    return chunk.length;
+    return kept ? chunk.length : end;
   }
 
   #begin(head: RequestHead): void {

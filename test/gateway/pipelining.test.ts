@@ -232,6 +232,30 @@ test('requests that wait behind one that closes are not worked on', async (t) =>
   assert.deepEqual(seen, ['/a']);
 });
 
+const HOST = ' HTTP/1.1\r\nHost: h\r\n';
+
+test('a body behind a head that asks for another protocol is its body, and never a request', async (t) => {
+  let body = '';
+  const upstream = await startHttpServer((incoming, response) => {
+    incoming.on('data', (chunk: Buffer) => (body += chunk.toString('latin1')));
+    incoming.on('end', () => response.end(incoming.url));
+  });
+  t.after(() => upstream.close());
+  const { port, gateway } = await stage(t, { apis: [openApi(upstream.url)] });
+  const hidden = get('/hidden');
+  for (const protocol of ['h2c', 'websocket, h2c']) {
+    body = '';
+    const head = `POST /a${HOST}Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`;
+    const client = await wire(t, port);
+    client.send(`${head}Content-Length: ${hidden.length}\r\n\r\n${hidden}`);
+    await client.until(/\/a$/);
+    assert.deepEqual(answered(await client.send(last('/b')).closed()), ['/a', '/b']);
+    assert.equal(body, hidden);
+  }
+  await until(() => gateway.counters().active === 0, 'nothing is left');
+  assert.deepEqual(gateway.counters().outcomes, { forwarded: 4 });
+});
+
 test('a client that leaves takes its waiting requests with it', async (t) => {
   let seen = 0;
   const upstream = await rawUpstream(t, (socket) => void socket.on('data', () => seen++));

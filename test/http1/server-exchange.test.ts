@@ -493,6 +493,28 @@ void describe('another protocol', () => {
     assert.equal(gone.seen.exchange.canSwitch, false);
   });
 
+  void test('what comes behind a head with a body is the body, and what comes behind that the next request', () => {
+    const framed = [
+      'Content-Length: 5\r\n\r\nhello',
+      'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n',
+    ];
+    for (const script of framed.map(
+      (rest) => upgrade.replace('GET', 'POST').replace('\r\n\r\n', `\r\n${rest}`) + GET,
+    )) {
+      for (let at = 0; at < script.length; at++) {
+        const stage = new ServerStage();
+        stage.react = (seen) => seen.exchange.body?.start(seen);
+        stage.receive(script.slice(0, at));
+        stage.receive(script.slice(at));
+        assert.deepEqual(stage.request(0).log.at(-1), 'end', `split ${at}`);
+        assert.equal(stage.request(0).body, 'hello');
+        stage.request(0).answer();
+        assert.equal(stage.requests.length, 2);
+        assert.equal(stage.request(1).exchange.target, '/a');
+      }
+    }
+  });
+
   void test('fields that HTTP does not allow: TypeError, and nothing has changed', () => {
     const { stage, seen } = asked(upgrade);
     assert.throws(() => seen.exchange.switchProtocols(['a', 'b\n']), TypeError);

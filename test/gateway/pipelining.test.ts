@@ -233,6 +233,59 @@ test('requests that wait behind one that closes are not worked on', async (t) =>
 });
 
 const HOST = ' HTTP/1.1\r\nHost: h\r\n';
+const FRAMED = {
+  'a length': 'Content-Length: 4\r\n\r\nabcd',
+  chunks: 'Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n',
+};
+
+/** Heads without their end, and the status of an answer that closes. */
+const CLOSING: Readonly<Record<string, readonly [head: string, status: number]>> = {
+  'a dot segment': [`POST /a/../b${HOST}`, 400],
+  'two credentials': [`POST /a${HOST}Authorization: x\r\nAuthorization: y\r\n`, 400],
+  'a look-alike of framing': [`POST /a${HOST}Transfer_Encoding: chunked\r\n`, 400],
+  'a target that is too long': [`POST /a?${'q'.repeat(5_000)}${HOST}`, 414],
+  'an unknown expectation': [`POST /a${HOST}Expect: x\r\n`, 417],
+  'a GET with a body': [`GET /a${HOST}`, 200],
+};
+
+const HIDDEN: Readonly<Record<string, string>> = {
+  'a request': `POST /hidden${HOST}Content-Length: 3\r\n\r\nabc`,
+  'a handshake': `GET /hidden${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+};
+
+for (const [what, [head, status]] of Object.entries(CLOSING)) {
+  for (const [how, body] of Object.entries(FRAMED)) {
+    test(`behind an answer that says close nothing is worked on: ${what}, with ${how}`, async (t) => {
+      let text = '';
+      const upstream = await rawUpstream(t, (socket) => {
+        socket.setEncoding('latin1').on('data', (chunk: string) => {
+          text += chunk;
+          if (/^[A-Z]+ \//.test(chunk)) {
+            socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+          }
+        });
+      });
+      const { port, gateway } = await stage(t, { apis: [openApi(upstream.url)] });
+      for (const [which, hidden] of Object.entries(HIDDEN)) {
+        // A call that finds an idle connection to its upstream is written at once.
+        const idle = (await wire(t, port)).send(get('/before'));
+        await idle.until(/ok$/);
+        const before = count(gateway.counters().outcomes);
+        const client = (await wire(t, port)).send(head + body + hidden);
+        const answer = await client.closed();
+        assert.equal(statusOf(answer), status);
+        assert.match(answer, /\r\nConnection: close\r\n/);
+        assert.equal(answer.match(/HTTP\/1\.1/g)?.length, 1, which);
+        assert.equal(client.ending, 'clean');
+        await until(() => gateway.counters().active === 0, 'nothing is left');
+        assert.equal(count(gateway.counters().outcomes), before + 1, which);
+        idle.text = '';
+        await idle.send(get('/after')).until(/ok$/);
+        assert.doesNotMatch(text, /hidden/, which);
+      }
+    });
+  }
+}
 
 test('a body behind a head that asks for another protocol is its body, and never a request', async (t) => {
   let body = '';
@@ -254,6 +307,34 @@ test('a body behind a head that asks for another protocol is its body, and never
   }
   await until(() => gateway.counters().active === 0, 'nothing is left');
   assert.deepEqual(gateway.counters().outcomes, { forwarded: 4 });
+});
+
+function count(outcomes: Readonly<Partial<Record<string, number>>>): number {
+  return Object.values(outcomes).reduce<number>((sum, value = 0) => sum + value, 0);
+}
+
+test('what comes behind the head of an answer that says close is not worked on', async (t) => {
+  const { port, seen, release, gateway } = await held(t);
+  const client = (await wire(t, port)).send(`GET /a${HOST}Content-Length: 4\r\n\r\nab`);
+  await until(() => seen.length === 1, 'the half of it is at the upstream');
+  let finish = (): void => undefined;
+  release((response) => {
+    response.setHeader('Content-Length', 8);
+    response.write('half');
+    finish = () => response.end('rest');
+  });
+  assert.match(await client.until(/half/), /\r\nConnection: close\r\n/);
+  client.send(`cd${get('/hidden')}`);
+  const { socket } = client;
+  await until(() => socket.writableLength === 0, 'it is sent');
+  finish();
+  const text = await client.closed();
+  assert.equal(text.match(/HTTP\/1\.1/g)?.length, 1);
+  assert.match(text, /halfrest$/);
+  assert.equal(client.ending, 'clean');
+  await until(() => gateway.counters().active === 0, 'nothing is left');
+  assert.deepEqual(gateway.counters().outcomes, { forwarded: 1 });
+  assert.deepEqual(seen, ['/a']);
 });
 
 test('a client that leaves takes its waiting requests with it', async (t) => {

@@ -84,8 +84,10 @@ export class Http1Client implements ClientSide {
     const raw = [...fields];
     if (length >= 0 && status !== 204) raw.push('Content-Length', String(length));
     if (status === 426) raw.push('Connection', 'Upgrade'); // RFC 9110 section 7.8
-    if (close || this.#switchable !== undefined) raw.push('Connection', 'close');
+    const last = close || this.#switchable !== undefined;
+    if (last) raw.push('Connection', 'close');
     this.#response.writeHead(status, raw);
+    if (last) this.#connection.sayClose();
   }
 
   write(chunk: Uint8Array): boolean {

@@ -23,6 +23,7 @@ export class NodeConnection extends Connection {
   #held = false;
   #guarded = false;
   #cut = false;
+  #saidClose = false;
 
   constructor(peer: string, plane: DataPlane, stream: Socket, socket: Socket) {
     super(peer, plane);
@@ -40,6 +41,16 @@ export class NodeConnection extends Connection {
     return (this.#cut || this.plane.draining) && this.#waiting.length === 0;
   }
 
+  /** HTTP/1.1: nothing that is not begun is worked on any more: an answer said `Connection: close` (RFC 9112 section 9.6), or nobody is there. */
+  get isOver(): boolean {
+    return this.#saidClose || this.#stream.destroyed || !this.#stream.writable;
+  }
+
+  /** HTTP/1.1: the answer that has begun says `Connection: close`. */
+  sayClose(): void {
+    this.#saidClose = true;
+  }
+
   /** Takes no more requests: answers those that are here, then closes. */
   cutOff(): void {
     this.#cut = true;
@@ -52,6 +63,8 @@ export class NodeConnection extends Connection {
   enter(start: () => void): boolean {
     if (this.#cut) return false;
     if (this.current === undefined) {
+      // node:http may still be at what it has read, behind an answer that is whole.
+      if (this.isOver) return false;
       start();
       return true;
     }
@@ -66,8 +79,8 @@ export class NodeConnection extends Connection {
 
   /** HTTP/1.1: the current exchange is over. */
   next(): void {
-    if (this.#stream.destroyed || !this.#stream.writable) {
-      this.#waiting.length = 0; // there is nobody to answer
+    if (this.isOver) {
+      this.#waiting.length = 0;
       return;
     }
     const start = this.#waiting.shift();

@@ -189,7 +189,7 @@ export class NodeListener implements EngineListener {
     // Anything else that asks for an upgrade is read on as HTTP/1.1. node:http2 takes the option for its HTTP/1.1 only so.
     Object.assign(server, {
       shouldUpgradeCallback: (request: IncomingMessage) =>
-        mayBeHandshake(request) && this.#connections.get(request.socket)?.current === undefined,
+        mayBeHandshake(request) && isFree(this.#connections.get(request.socket)),
     });
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
       this.#unparsable(error, socket as Socket);
@@ -198,8 +198,8 @@ export class NodeListener implements EngineListener {
 
   #enter(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#connection(request.socket, request.socket);
-    const entered = connection.enter(() => this.#start(connection, request, response, undefined));
-    if (!entered) {
+    const start = (): void => this.#start(connection, request, response, undefined);
+    if (!connection.enter(start) && !connection.isOver) {
       this.#plane.log.info('Gateway', `a pipelined request is dropped (from ${connection.peer})`);
     }
   }
@@ -209,8 +209,8 @@ export class NodeListener implements EngineListener {
     const connection = this.#connection(socket, socket);
     const switchable = new Switchable(request, socket, head);
     const { response } = switchable;
-    const entered = connection.enter(() => this.#start(connection, request, response, switchable));
-    if (!entered) socket.destroy();
+    const start = (): void => this.#start(connection, request, response, switchable);
+    if (!connection.enter(start)) socket.destroy();
   }
 
   #start(
@@ -294,6 +294,11 @@ function mayBeHandshake({ method, httpVersion, headers }: IncomingMessage): bool
     (headers['content-length'] ?? '0') === '0' &&
     headers['transfer-encoding'] === undefined
   );
+}
+
+/** Whether a request that comes now is worked on at once. */
+function isFree(connection: NodeConnection | undefined): boolean {
+  return connection === undefined || (connection.current === undefined && !connection.isOver);
 }
 
 function peerOf(socket: { readonly remoteAddress?: string | undefined }): string {

@@ -218,6 +218,27 @@ export class BodyReader {
   }
 }
 
+/** Whether the rest of `bytes` has all that will ever be read of a body: up to its end, or to what breaks the grammar. */
+export function isAllThere(
+  length: number,
+  limits: HeadLimits,
+  bytes: Buffer,
+  from: number,
+): boolean {
+  const reader = new BodyReader(length, limits, UNHEARD);
+  try {
+    reader.read(bytes, from, bytes.length);
+  } catch (error) {
+    if (!(error instanceof GrammarError)) throw error;
+    return true;
+  }
+  return reader.done;
+}
+
+const UNHEARD: BodyEvents = { onData: nothing, onTrailers: nothing };
+
+function nothing(): void {}
+
 function whole(bytes: Buffer, from: number, to: number): Buffer {
   return from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to);
 }

@@ -1,3 +1,4 @@
+import { isAllThere } from './body-reader.ts';
 import { ByteStore } from './byte-store.ts';
 import { HeadInput } from './head-input.ts';
 import type { HeadLimits } from './limits.ts';
@@ -254,6 +255,11 @@ export class ServerConnection<Socket = unknown> implements ExchangeHost<Socket>,
     } catch (error) {
       if (!(error instanceof GrammarError)) throw error;
       this.#refuse(error.refusal, error.at);
+      return chunk.length;
+    }
+    // Behind FIN nothing comes any more: what is cut short never begins.
+    if (this.#inputEnded && !isAllThere(head.length, this.#limits, chunk, end)) {
+      this.#shut();
       return chunk.length;
     }
     // What is behind it may be the other protocol's.

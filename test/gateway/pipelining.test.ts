@@ -21,6 +21,9 @@ const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: h\r\n\r\n`;
 const last = (path: string): string =>
   `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`;
 
+const chunked = (path: string): string =>
+  `POST ${path} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n`;
+
 /** The paths that were answered, in order: the upstream answers with the path. */
 function answered(text: string): string[] {
   return text.match(/(?<=\r\n\r\n)\/[a-z0-9]+/g) ?? [];
@@ -146,6 +149,7 @@ const BEHIND: Readonly<Record<string, readonly [string, string]>> = {
   'bytes behind Connection: close': [last('/a'), last('/b')],
   'bytes behind an HTTP/1.0 request': ['GET /a HTTP/1.0\r\n\r\n', 'GET /b HTTP/1.0\r\n\r\n'],
   'an unfinished request and FIN': [get('/a'), 'GET /b HTT'],
+  'garbage in a body behind a request': [get('/a'), `${chunked('/b')}zz\r\n`],
 };
 
 for (const [what, [good, bad]] of Object.entries(BEHIND)) {
@@ -336,6 +340,31 @@ test('what comes behind the head of an answer that says close is not worked on',
   assert.deepEqual(gateway.counters().outcomes, { forwarded: 1 });
   assert.deepEqual(seen, ['/a']);
 });
+
+const CUT: Readonly<Record<string, string>> = {
+  'a body of a length': `POST /b${HOST}Content-Length: 10\r\n\r\nabc`,
+  'a body in chunks': `${chunked('/b')}5\r\nabc`,
+  'a body that waits for 100': `POST /b${HOST}Expect: 100-continue\r\nContent-Length: 3\r\n\r\n`,
+};
+
+for (const [what, cut] of Object.entries(CUT)) {
+  test(`${what} that FIN cuts short behind good requests: they are answered, it never begins`, async (t) => {
+    const { port, seen, release, gateway } = await held(t);
+    const client = await wire(t, port);
+    client.socket.end(get('/a') + get('/c') + cut);
+    await until(() => seen.length === 1, 'the first is at the upstream');
+    release();
+    await until(() => seen.length === 2, 'the second is at the upstream');
+    release();
+    const text = await client.closed();
+    assert.deepEqual(answered(text), ['/a', '/c']);
+    assert.equal(text.match(/HTTP\/1\.1/g)?.length, 2);
+    assert.equal(client.ending, 'clean');
+    await until(() => gateway.counters().active === 0, 'nothing is left');
+    assert.deepEqual(gateway.counters().outcomes, { forwarded: 2 });
+    assert.deepEqual(seen, ['/a', '/c']);
+  });
+}
 
 test('a client that leaves takes its waiting requests with it', async (t) => {
   let seen = 0;

@@ -392,6 +392,52 @@ void describe('FIN and the end', () => {
     assert.equal(whole.wire.ended, true);
   });
 
+  void test('a pipelined request whose body FIN cuts short never begins', () => {
+    const whole = [post('hello'), `${CHUNKED}5\r\nhello\r\n0\r\n\r\n`];
+    for (const kind of [...whole, post('hello', 'Expect: 100-continue\r\n')]) {
+      for (let cut = 1; cut < kind.length; cut++) {
+        for (const late of [true, false]) {
+          const stage = new ServerStage();
+          if (!late) {
+            stage.react = (seen) => {
+              if (stage.requests.length === 1) return;
+              seen.exchange.body?.start({
+                onData: () => true,
+                onEnd: () => seen.answer('two'),
+                onError: () => assert.fail(),
+              });
+            };
+          }
+          stage.receive(GET + post('hi') + kind.slice(0, cut));
+          stage.connection.receivedEnd();
+          stage.request(0).answer('one');
+          if (late) stage.request(1).answer('two');
+          assert.equal(stage.requests.length, 2, kind.slice(0, cut));
+          assert.equal(stage.connection.requests, 2);
+          assert.equal(plain(stage.wire.take()), ok('one') + ok('two'));
+          assert.equal(stage.wire.ended, true);
+          assert.equal(stage.over, 1);
+        }
+      }
+      const stage = new ServerStage();
+      stage.receive(GET + kind);
+      stage.connection.receivedEnd();
+      stage.request(0).answer('one');
+      stage.request(1).exchange.body?.start(stage.request(1));
+      assert.equal(stage.request(1).body, 'hello');
+      stage.request(1).answer('two');
+      assert.equal(plain(stage.wire.take()), ok('one') + ok('two', true));
+    }
+  });
+
+  void test('a pipelined body that breaks the grammar before FIN is refused as ever', () => {
+    const stage = new ServerStage();
+    stage.receive(`${GET}${CHUNKED}zz`);
+    stage.connection.receivedEnd();
+    stage.request(0).answer('one');
+    assert.deepEqual(stage.request(1).log, ['bad body: chunk size that is no number']);
+  });
+
   void test('the same where each is answered at once, with and without bodies', () => {
     for (const kind of [get('/'), post('hello'), `${CHUNKED}5\r\nhello\r\n0\r\n\r\n`]) {
       for (const how of ['fin', 'closing'] as const) {

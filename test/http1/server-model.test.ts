@@ -67,6 +67,11 @@ class Model {
         false,
         'the answer before is taken',
       );
+      const unsent = this.script.slice(this.stage.requests.length).map(({ text }) => text);
+      assert.ok(
+        !this.left || this.rest.length <= unsent.join('').length,
+        'what FIN cut short never begins',
+      );
       this.said.push({
         begun: false,
         body: '',
@@ -327,9 +332,10 @@ void test('however reads, answers, back-pressure and ends are interleaved, nothi
         }
       }
       const undisturbed = !model.left && !model.gone && !model.broken && !model.closing;
-      if (!model.gone && !model.left) model.settle();
+      if (!model.gone) model.settle();
       model.check();
       const { connection, wire } = stage;
+      if (model.left && !model.gone) assert.ok(wire.ended || model.closed, 'FIN is answered');
       if (undisturbed && !wire.ended && !model.closed) {
         assert.equal(connection.phase, 'idle');
         assert.equal(stage.requests.length, script.length);

@@ -8,6 +8,12 @@ import type { DataPlane } from '../data-plane.ts';
  */
 const MAX_WAITING = 1_000;
 
+/** A request, as far as node:http has read it. */
+interface Read {
+  /** All of it has come. */
+  readonly complete: boolean;
+}
+
 /**
  * One connection of node:http or node:http2. HTTP/1.1 requests of one connection are worked on one after the other: a client that pipelines
  * cannot have more calls upstream than connections.
@@ -16,8 +22,8 @@ export class NodeConnection extends Connection {
   /** The TCP socket, below TLS where there is TLS. */
   readonly socket: Socket;
   /** HTTP/1.1: the last request whose answer was over before its body was read. */
-  unread: { readonly complete: boolean } | undefined;
-  readonly #waiting: (() => void)[] = [];
+  unread: Read | undefined;
+  readonly #waiting: { readonly request: Read; readonly start: () => void }[] = [];
   /** What HTTP is spoken on. */
   readonly #stream: Socket;
   #held = false;
@@ -51,16 +57,20 @@ export class NodeConnection extends Connection {
     this.#saidClose = true;
   }
 
-  /** Takes no more requests: answers those that are here, then closes. */
-  cutOff(): void {
+  /**
+   * Takes no more requests: answers those that are here, then closes.
+   * @param restComes whether the newest may still become whole, if it is not
+   */
+  cutOff(restComes: boolean): void {
     this.#cut = true;
+    if (!restComes && this.#waiting.at(-1)?.request.complete === false) this.#waiting.pop();
   }
 
   /**
    * HTTP/1.1: starts a request, or keeps it until those before it are answered. When enough wait no more is read (RFC 9112 section 9.3.2).
    * @returns false when it will not be answered
    */
-  enter(start: () => void): boolean {
+  enter(request: Read, start: () => void): boolean {
     if (this.#cut) return false;
     if (this.current === undefined) {
       // node:http may still be at what it has read, behind an answer that is whole.
@@ -72,7 +82,7 @@ export class NodeConnection extends Connection {
       this.#cut = true;
       return false;
     }
-    this.#waiting.push(start);
+    this.#waiting.push({ request, start });
     this.#hold();
     return true;
   }
@@ -83,9 +93,9 @@ export class NodeConnection extends Connection {
       this.#waiting.length = 0;
       return;
     }
-    const start = this.#waiting.shift();
-    if (start !== undefined) {
-      start();
+    const next = this.#waiting.shift();
+    if (next !== undefined) {
+      next.start();
       this.#hold();
     } else if (this.#cut || this.plane.closing) {
       endSoon(this.#stream);

@@ -199,7 +199,7 @@ export class NodeListener implements EngineListener {
   #enter(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#connection(request.socket, request.socket);
     const start = (): void => this.#start(connection, request, response, undefined);
-    if (!connection.enter(start) && !connection.isOver) {
+    if (!connection.enter(request, start) && !connection.isOver) {
       this.#plane.log.info('Gateway', `a pipelined request is dropped (from ${connection.peer})`);
     }
   }
@@ -210,7 +210,7 @@ export class NodeListener implements EngineListener {
     const switchable = new Switchable(request, socket, head);
     const { response } = switchable;
     const start = (): void => this.#start(connection, request, response, switchable);
-    if (!connection.enter(start)) socket.destroy();
+    if (!connection.enter(request, start)) socket.destroy();
   }
 
   #start(
@@ -273,11 +273,12 @@ export class NodeListener implements EngineListener {
     } else if (connection === undefined || current === undefined) {
       refuseConnection(socket, fault, error.code ?? 'unreadable', peerOf(socket), this.#plane);
     } else if (current.client.bodyRead) {
-      connection.cutOff(); // what came before is good, and answered first
+      // What came before is good, and answered first.
+      connection.cutOff(error.code === 'ERR_HTTP_REQUEST_TIMEOUT');
     } else if (error.code === 'HPE_INVALID_EOF_STATE') {
       socket.destroy(); // the client left in the middle
     } else if (current.answered) {
-      connection.cutOff();
+      connection.cutOff(false);
     } else {
       const detail = error.code ?? 'unreadable body';
       current.onBadBody(new GatewayFault(fault, detail, { cause: error }));

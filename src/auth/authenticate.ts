@@ -137,9 +137,11 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
     this.#onCostlyRefusal = options.onCostlyRefusal ?? (() => undefined);
     this.#issuers = trustIssuers(options);
     const common = { clockSkewMs, longestTokenLifeMs, log, now };
+    const monotonicNow = options.monotonicNow ?? (() => performance.now());
     this.#verifier = new JwtVerifier({ ...common, issuers: this.#issuers });
     this.#introspector =
-      options.introspection && new Introspector({ ...options.introspection, ...common, http });
+      options.introspection &&
+      new Introspector({ ...options.introspection, ...common, http, monotonicNow });
   }
 
   authenticate(

@@ -1,5 +1,7 @@
 import type { Log } from '../log.ts';
-import type { HttpClient } from '../net/http-client.ts';
+import type { HttpAnswer, HttpClient } from '../net/http-client.ts';
+import { CallFailure } from '../net/http-failure.ts';
+import { EndpointPause } from './endpoint-pause.ts';
 import { opaqueIdentity } from '../revocation/token-identity.ts';
 import type { TokenIdentity } from '../revocation/token-identity.ts';
 import { checkKind, checkNotBefore, checkTimes, clientOf, keyTypeOf, scopesOf } from './claims.ts';
@@ -23,6 +25,10 @@ const MAX_IN_FLIGHT = 512;
 /** What a client is told to wait when the key manager cannot be asked, milliseconds. */
 const RETRY_AFTER_MS = 2_000;
 
+/** What 401 and 403 mean here, and what mends it. */
+const REFUSED =
+  ": it refuses the gateway's own name and password. Set username and password of [keymanager.security.basic] in micro-gw.conf, or enabled = false there, which refuses opaque tokens";
+
 /** The key manager's introspection endpoint (RFC 7662), which knows opaque tokens. */
 export interface IntrospectionOptions {
   readonly url: string;
@@ -44,6 +50,18 @@ interface IntrospectorOptions extends IntrospectionOptions {
   readonly longestTokenLifeMs: number;
   /** Epoch milliseconds. */
   readonly now: () => number;
+  /** Milliseconds of a clock that never steps. */
+  readonly monotonicNow: () => number;
+}
+
+/** An answer with another status than 200. */
+class OtherStatus extends Error {
+  readonly status: number;
+
+  constructor(status: number) {
+    super(`status ${status}${status === 401 || status === 403 ? REFUSED : ''}`);
+    this.status = status;
+  }
 }
 
 /** Asks the key manager what an opaque token is. Caching of good answers is the verified-token cache's. */
@@ -52,8 +70,10 @@ export class Introspector {
   readonly #authorization: string;
   readonly #closing = new AbortController();
   readonly #inactiveUntilMs = new Map<string, number>();
+  readonly #pause = new EndpointPause();
+  /** What was wrong since the last good answer: each thing is said once. */
+  readonly #said = new Set<string>();
   #inFlight = 0;
-  #down = false;
 
   constructor(options: IntrospectorOptions) {
     this.#options = options;
@@ -80,7 +100,7 @@ export class Introspector {
     const answer = await this.#ask(token);
     const active = member(answer, 'active');
     if (typeof active !== 'boolean') throw this.#unavailable('an answer without active');
-    this.#down = false;
+    this.#said.clear();
     if (!active) {
       this.#rememberInactive(digest, askedAtMs);
       throw new CostlyRefusal('the token is not active');
@@ -97,32 +117,45 @@ export class Introspector {
   }
 
   async #ask(token: string): Promise<JsonObject> {
-    const { http, url, timeoutMs = 5_000 } = this.#options;
+    const { monotonicNow } = this.#options;
     if (this.#inFlight >= MAX_IN_FLIGHT) throw this.#unavailable('too many introspections at once');
+    const turn = this.#pause.begin(monotonicNow());
+    if (turn === undefined)
+      throw cannotKnow('introspection: it failed a moment ago', RETRY_AFTER_MS);
     this.#inFlight += 1;
     try {
-      const answer = await http.request({
-        method: 'POST',
-        url,
-        headers: {
-          authorization: this.#authorization,
-          'content-type': 'application/x-www-form-urlencoded',
-          accept: 'application/json',
-        },
-        body: new URLSearchParams({ token }).toString(),
-        timeoutMs,
-        maxBytes: MAX_BYTES,
-        signal: this.#closing.signal,
-      });
-      if (answer.status !== 200) throw new Error(`status ${answer.status}`);
+      const answer = await this.#post(token);
+      if (answer.status !== 200) throw new OtherStatus(answer.status);
+      this.#pause.succeeded();
       const json = parseJsonObject(Buffer.from(answer.body));
       if (json === undefined) throw new Error('an answer that is not one unambiguous JSON object');
       return json;
     } catch (error) {
+      if (isOfEndpoint(error)) this.#pause.failed(turn, monotonicNow());
       throw this.#unavailable(error instanceof Error ? error.message : 'unknown failure', error);
     } finally {
+      this.#pause.ended(turn);
       this.#inFlight -= 1;
     }
+  }
+
+  async #post(token: string): Promise<HttpAnswer> {
+    const { http, url, timeoutMs = 5_000 } = this.#options;
+    return await http.request({
+      method: 'POST',
+      url,
+      headers: {
+        authorization: this.#authorization,
+        'content-type': 'application/x-www-form-urlencoded',
+        accept: 'application/json',
+      },
+      body: new URLSearchParams({ token }).toString(),
+      // So that a kept connection that its server has closed is not taken for one that fails.
+      safe: true,
+      timeoutMs,
+      maxBytes: MAX_BYTES,
+      signal: this.#closing.signal,
+    });
   }
 
   #verified(token: string, answer: JsonObject, askedAtMs: number): VerifiedToken {
@@ -192,8 +225,8 @@ export class Introspector {
   }
 
   #unavailable(why: string, cause?: unknown): Error {
-    if (!this.#down && !this.#closing.signal.aborted) {
-      this.#down = true;
+    if (!this.#said.has(why) && !this.#closing.signal.aborted) {
+      this.#said.add(why);
       this.#options.log.warn(
         LOG_KEY,
         `opaque tokens cannot be checked, answering 503: the introspection endpoint gave ${why}`,
@@ -201,6 +234,16 @@ export class Introspector {
     }
     return cannotKnow(`introspection: ${why}`, RETRY_AFTER_MS, cause);
   }
+}
+
+/**
+ * Whether a failure is the endpoint's, so that it is asked nothing for a while. What a client could bring about with a token of its own is
+ * not: a status such as 400 or 414, an answer that cannot be read.
+ */
+function isOfEndpoint(error: unknown): boolean {
+  if (error instanceof OtherStatus)
+    return [401, 403, 429].includes(error.status) || error.status >= 500;
+  return error instanceof CallFailure && !error.answered;
 }
 
 /** The answer's claims for rules. Where `sub` is missing, `username` (RFC 7662 section 2.2) is what people call the subject. */

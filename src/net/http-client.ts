@@ -1,6 +1,6 @@
 import { Agent, request as send } from 'undici';
 import type { Dispatcher } from 'undici';
-import { HttpFailure, explainFailure, hostAndPort } from './http-failure.ts';
+import { HttpFailure, TooLarge, explainFailure, hostAndPort } from './http-failure.ts';
 import { secureContext } from './secure-context.ts';
 
 /**
@@ -29,6 +29,8 @@ export interface HttpRequest {
   readonly url: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** A POST that only asks (RFC 9110 section 9.2.1), so that it may be sent twice. Default false. */
+  readonly safe?: boolean;
   /** Milliseconds for the whole exchange. Default 10,000. */
   readonly timeoutMs?: number;
   /** Bytes of answer body accepted. Default 1 MiB. */
@@ -44,8 +46,9 @@ export interface HttpAnswer {
 
 export interface HttpClient {
   /**
-   * One bounded exchange. Rejects with an Error without secrets (`host:port: reason`): unreachable, certificate, timed out, too large, aborted.
-   * Where the connection broke before the head of the answer came, an idempotent request is sent once more (RFC 9110 section 9.2.2).
+   * One bounded exchange. Rejects with a `CallFailure` without secrets (`host:port: reason`): unreachable, certificate, timed out, too
+   * large, aborted. Where the connection broke before the head of the answer came, an idempotent request, or one that is said to be safe,
+   * is sent once more (RFC 9110 section 9.2.2).
    */
   request(request: HttpRequest): Promise<HttpAnswer>;
   /**
@@ -106,7 +109,8 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
     try {
       return await attempt();
     } catch (error) {
-      if (request.method === 'POST' || signal.aborted || !isBrokenConnection(error)) throw error;
+      const once = request.method === 'POST' && request.safe !== true;
+      if (once || signal.aborted || !isBrokenConnection(error)) throw error;
       return attempt();
     }
   }
@@ -212,7 +216,7 @@ async function readBody(body: Body, maxBytes: number): Promise<string> {
   for await (const chunk of body as AsyncIterable<Buffer>) {
     size += chunk.length;
     // Leaving the loop by a throw destroys the body and its connection.
-    if (size > maxBytes) throw new HttpFailure(`the answer is larger than ${maxBytes} bytes`);
+    if (size > maxBytes) throw new TooLarge(`the answer is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   return new TextDecoder().decode(Buffer.concat(chunks));

@@ -127,6 +127,9 @@ test('what the README shows ends in a token that is good, and rejected once it i
   assert.match(run[1]?.expected ?? '', /^HTTP\/2 200\n/);
   assert.match(run[2]?.expected ?? '', /^HTTP\/2 401\n/);
   assert.ok(run[2]?.expected?.endsWith(`${INVALID_CREDENTIALS}\n`));
+  // What is no JWT is asked about with credentials that the token service knows.
+  const junk = (run[1]?.commands ?? '').replace('$TOKEN"', 'junk"').replace(/^TOKEN=.*$/m, '');
+  run.splice(2, 0, added(junk, run[2]?.expected));
   await runSteps(t, run, { cwd, scratch, env, isolated: true });
 });
 

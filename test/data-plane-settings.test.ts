@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { dataPlaneSettings } from '../src/data-plane-settings.ts';
 import { CLOSED } from '../src/gateway/edge-rules.ts';
+import { headerPolicy } from '../src/gateway/headers.ts';
 import { load } from './config/fixture.ts';
 
 /** The data plane's options as this text configures them. */
@@ -55,6 +56,23 @@ test('what is written about the edge reaches the data plane', () => {
   assert.equal(limits?.maxHeaderCount, 50);
   assert.equal(limits.minDataRate, 0);
   assert.equal(timeouts?.requestMs, 600_000);
+});
+
+test('the rule for Server reaches the data plane, where server.header says nothing', () => {
+  const rule = '[[server.headerConf]]\nheaderName = "Server"\noverrideValue = "ours"\n';
+  const policyOf = (text: string) => headerPolicy(gatewayOf(text));
+  assert.deepEqual(
+    ['', rule, `[server]\nheader = "mine"\n${rule}`, `${rule}preserveHeader = true`].map((text) => {
+      const { serverHeader, replaceServer } = policyOf(text);
+      return [serverHeader, replaceServer];
+    }),
+    [
+      ['ballerina', true],
+      ['ours', true],
+      ['mine', true],
+      ['ballerina', false],
+    ],
+  );
 });
 
 test('each thread gets its share of the failed verifications, and one at least', () => {

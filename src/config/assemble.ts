@@ -35,6 +35,7 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
   checkPorts(assembly);
   const issuers = assembleIssuers(assembly);
   const keyManager = assembleKeyManager(assembly);
+  const headerRules = assembleHeaderRules(assembly);
   const revocation = settings.tokenRevocationConfig;
   const sources = assembleSources(issuers, keyManager.issuer, assembly);
 
@@ -70,8 +71,8 @@ export function assemble(assembly: Assembly, home: string): MgwConfig {
       ? { heapPercent: settings.loadShedding.heapPercent }
       : undefined,
     server: {
-      header: server.header === '' ? DEFAULT_SERVER_HEADER : server.header,
-      headerRules: assembleHeaderRules(assembly),
+      header: server.header === '' ? serverHeader(headerRules) : server.header,
+      headerRules,
       trustedProxies: server.trustedProxies,
       clockSkewMs:
         server.timestampSkew === -1 ? settings.keyManager.timestampSkew : server.timestampSkew,
@@ -237,6 +238,12 @@ function assembleHeaderRules(assembly: Assembly): HeaderRule[] {
     seen.add(headerName.toLowerCase());
     return [{ name: headerName, preserve: rule.preserveHeader, value: rule.overrideValue }];
   });
+}
+
+/** `Server` of answers where `server.header` says nothing. */
+function serverHeader(rules: readonly HeaderRule[]): string {
+  const rule = rules.find(({ name }) => name.toLowerCase() === 'server');
+  return rule?.preserve === false ? rule.value : DEFAULT_SERVER_HEADER;
 }
 
 function assembleKeyManager(assembly: Assembly): KeyManagerConfig {

@@ -169,9 +169,9 @@ export const TRAFFIC_SCHEMA = {
       header: {
         kind: 'text',
         shape: 'headerValue',
-        default: 'ballerina',
+        default: '',
         mayBeEmpty: true,
-        doc: 'The `Server` header of answers. Empty means `ballerina`, as in WSO2.',
+        doc: 'The `Server` header of answers. Empty means what a table of `[[server.headerConf]]` says of `Server`, or else `ballerina`, as in WSO2.',
       },
       httpEngine: {
         kind: 'choice',
@@ -225,7 +225,7 @@ export const TRAFFIC_SCHEMA = {
       preserveHeader: {
         kind: 'flag',
         default: false,
-        doc: '`true` leaves what is there, `false` replaces it.',
+        doc: '`true` leaves what is there, and nothing where nothing is: `overrideValue` is not used. `false` replaces it.',
       },
       overrideValue: {
         kind: 'text',

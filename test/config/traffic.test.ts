@@ -158,6 +158,20 @@ test('header names and values cannot carry a second header line', () => {
   assert.equal(load('[server]\nheader = ""').config.server.header, 'ballerina');
 });
 
+test('Server of answers: server.header where it says something, else its rule, else ballerina', () => {
+  const rule = (name: string, preserve: boolean) =>
+    `[[server.headerConf]]\nheaderName = "${name}"\npreserveHeader = ${preserve}\noverrideValue = "ours"\n`;
+  const said = (text: string) => load(text).config.server.header;
+  assert.equal(said(''), 'ballerina');
+  assert.equal(said(rule('Server', false)), 'ours');
+  assert.equal(said(rule('server', false)), 'ours', 'in any case');
+  assert.equal(said(`[server]\nheader = ""\n${rule('Server', false)}`), 'ours');
+  assert.equal(said(`[server]\nheader = "mine"\n${rule('Server', false)}`), 'mine');
+  assert.equal(said(`[server]\nheader = "ballerina"\n${rule('Server', false)}`), 'ballerina');
+  assert.equal(said(rule('Server', true)), 'ballerina', "in the gateway's own answers");
+  assert.equal(said(rule('User-Agent', false)), 'ballerina');
+});
+
 test('caching switched off caches nothing', () => {
   assert.equal(load('[caching]\nenabled = false').config.tokenCache.maxEntries, 0);
 });

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { dataPlaneSettings, type DataPlaneParts } from './data-plane-settings.ts';
 import type { DataPlanes } from './data-planes.ts';
+import type { Place } from './config/config-error.ts';
 import { describeError, OperatorError } from './errors.ts';
 import { type Loaded, type Materials, openMaterials } from './loaded.ts';
 import type { Log } from './log.ts';
@@ -83,7 +84,9 @@ export class Reloads {
     const loaded = await load();
     for (const { level, message } of loaded.notes) log[level]('Configuration', message);
     const fixed = needsRestart(this.#current.config, loaded.config);
-    if (fixed.length > 0) throw restartNeeded(fixed.map((key) => `\`${key}\``).join(', '));
+    const [first] = fixed;
+    if (first !== undefined)
+      throw restartNeeded(fixed.map((key) => `\`${key}\``).join(', '), loaded.placeOf(first));
     const materials = await openMaterials(loaded, log);
     // The control thread reads and explains with them too.
     if (!isDeepStrictEqual(materials.issuers, this.#current.issuers))
@@ -111,6 +114,9 @@ export class Reloads {
   }
 }
 
-function restartNeeded(what: string): OperatorError {
-  return new OperatorError('ERR_RELOAD', `changed, and needs a restart: ${what}`);
+/** @param place of the first of them */
+function restartNeeded(what: string, place: Place = {}): OperatorError {
+  const { source, ...where } = place;
+  const from = source === undefined ? '' : `${source}: `;
+  return new OperatorError('ERR_RELOAD', `${from}changed, and needs a restart: ${what}`, where);
 }

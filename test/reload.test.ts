@@ -55,6 +55,23 @@ test('when the gateway ends, none follows, and the one that is under way says no
   assert.deepEqual(log.lines, []);
 });
 
+test('what needs a restart is said with the place of its key', async () => {
+  const log = recordedLog();
+  const loaded = (text: string) => ({ ...({} as Loaded & Materials), ...load(text) });
+  const reloads = new Reloads({
+    first: loaded(''),
+    load: () => Promise.resolve(loaded('[listenerConfig]\n\nhttpPort = 9191')),
+    planes: { settings: undefined as never, reload: () => assert.fail('it was refused') },
+    common: { threads: 1, ticketKeys: new Uint8Array(48) },
+    log,
+  });
+  await reloads.request();
+  assert.match(
+    log.lines.join('\n'),
+    /micro-gw\.conf:3: changed, and needs a restart: `listenerConfig\.httpPort` \[ERR_RELOAD\]$/,
+  );
+});
+
 const before = load('').config;
 const changed = (text: string): string[] => needsRestart(before, load(text).config);
 

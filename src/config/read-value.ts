@@ -127,6 +127,9 @@ function readUrl(field: Extract<Field, { kind: 'url' }>, text: string): Outcome 
 
 function readNumber(field: NumberField, raw: ValueRaw, show: (text: string) => string): Outcome {
   const input = raw.kind === 'text' ? raw.text.trim() : raw.value;
+  // Without the quotation marks that a text has.
+  const shown = (number: number | bigint): string =>
+    raw.kind === 'text' ? show(raw.text.trim()) : show(String(number)).replaceAll('"', '');
   const parse = field.kind === 'size' ? parseSize : parseDuration;
   let number: number | undefined;
   if (typeof input === 'number') number = input;
@@ -145,13 +148,13 @@ function readNumber(field: NumberField, raw: ValueRaw, show: (text: string) => s
     }
   } else if (typeof input !== 'bigint')
     return wrongType(`must be ${expectation(field)}, not ${typeName(input)}`);
-  else return badValue(`must be ${expectation(field)}, not ${show(String(input))}`);
+  else return badValue(`must be ${expectation(field)}, not ${shown(input)}`);
 
   if (number === -1 && field.minusOne !== undefined) return { value: -1 };
   if (!Number.isSafeInteger(number))
-    return wrongType(`must be ${expectation(field)}, not ${show(String(number))}`);
+    return wrongType(`must be ${expectation(field)}, not ${shown(number)}`);
   const scale = field.kind === 'duration' && field.bare === 'seconds' ? 1000 : 1;
-  return inRange(field, number * scale, show(String(number)));
+  return inRange(field, number * scale, shown(number));
 }
 
 function unitHint(field: Field): string {

@@ -17,22 +17,23 @@ interface Waiter extends Work {
  * is a time for it. A thread hears of its own calls' ends at once, and of other threads' with the next sweep.
  */
 export class CallQueue {
+  /** Calls that may be under way. */
+  readonly maxActive: number;
+  /** Milliseconds that a request may wait; 0: none does. */
+  readonly waitMs: number;
   readonly #calls: CallCount;
-  readonly #maxActive: number;
-  readonly #waitMs: number;
   readonly #waiting = new Set<Waiter>();
   #woken = false;
 
-  /** @param waitMs milliseconds that a request may wait; 0: none does */
   constructor(calls: CallCount, maxActive: number, waitMs: number) {
     this.#calls = calls;
-    this.#maxActive = maxActive;
-    this.#waitMs = waitMs;
+    this.maxActive = maxActive;
+    this.waitMs = waitMs;
   }
 
   /** There is room for a call, and nobody waits for it. */
   get hasRoom(): boolean {
-    return this.#waiting.size === 0 && this.#calls.all < this.#maxActive;
+    return this.#waiting.size === 0 && this.#calls.all < this.maxActive;
   }
 
   /**
@@ -42,7 +43,7 @@ export class CallQueue {
    * @returns false: it may not wait
    */
   wait(exchange: { work: Work | undefined }, begin: () => void, giveUp: () => void): boolean {
-    if (this.#waitMs === 0 || this.#waiting.size >= MAX_WAITING) return false;
+    if (this.waitMs === 0 || this.#waiting.size >= MAX_WAITING) return false;
     const waiter: Waiter = {
       sinceMs: undefined,
       begin,
@@ -71,7 +72,7 @@ export class CallQueue {
   sweep(nowMs: number): void {
     for (const waiter of this.#waiting) {
       waiter.sinceMs ??= nowMs;
-      if (nowMs - waiter.sinceMs < this.#waitMs) continue;
+      if (nowMs - waiter.sinceMs < this.waitMs) continue;
       this.#waiting.delete(waiter);
       waiter.giveUp();
     }
@@ -80,7 +81,7 @@ export class CallQueue {
 
   #beginNext(): void {
     for (const waiter of this.#waiting) {
-      if (this.#calls.all >= this.#maxActive) break;
+      if (this.#calls.all >= this.maxActive) break;
       this.#waiting.delete(waiter);
       waiter.begin();
     }

@@ -84,9 +84,14 @@ export function forward(exchange: Exchange, outgoing: Outgoing, onFailure: OnFai
         onFailure(exchange, error);
       }
     },
-    () => onFailure(exchange, busy(upstream)),
+    () =>
+      onFailure(
+        exchange,
+        busy(upstream, `, and none had ended within ${upstream.queue.waitMs} ms`),
+      ),
   );
-  if (!waits) throw busy(upstream);
+  if (!waits)
+    throw busy(upstream, upstream.queue.waitMs === 0 ? '' : ', and too many wait for one to end');
 }
 
 function requireHealth({ health, origin, turnedAway }: Upstream): void {
@@ -96,8 +101,9 @@ function requireHealth({ health, origin, turnedAway }: Upstream): void {
   throw turnedAway.fault(`${origin} failed too often`, seconds);
 }
 
-function busy({ origin, calls, turnedAway }: Upstream): GatewayFault {
-  return turnedAway.fault(`${origin} has ${calls.all} calls`, 1);
+function busy({ origin, queue, turnedAway }: Upstream, waited: string): GatewayFault {
+  const bound = `${origin} has ${queue.maxActive} calls, all that httpClients.poolConfig.maxActiveConnections allows`;
+  return turnedAway.fault(bound + waited, 1);
 }
 
 function call(

@@ -54,7 +54,7 @@ export class AccessLog {
     try {
       return new AccessLog(path, log, await open(path, FLAGS, MODE));
     } catch (cause) {
-      const message = `cannot write the access log ${path}: ${messageOf(cause)}`;
+      const message = `cannot write the access log ${path}: ${whyNot(cause)}`;
       throw new OperatorError('ERR_ACCESS_LOG', message, { cause });
     }
   }
@@ -190,6 +190,20 @@ export class AccessLog {
 }
 
 /** What the system said, without the place in the program. */
+/** Why a file cannot be opened for writing, and what mends it. */
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'its folder is not there: make it, or name a file in one that is',
+  EACCES: 'the gateway may not write there: let it, or name a file where it may',
+  EISDIR: 'it is a folder: name a file in it',
+  ENXIO: 'nobody reads this pipe: start its reader first',
+};
+
+function whyNot(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const reason = REASONS[code];
+  return reason === undefined ? messageOf(error) : `${reason} (${code})`;
+}
+
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

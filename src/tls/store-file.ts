@@ -111,7 +111,7 @@ function storeError(path: string, error: unknown): OperatorError {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const reason =
     code === 'ENOENT'
-      ? 'there is no such file'
+      ? 'there is no such file: mend its path, or put it there'
       : code === 'EACCES' || code === 'EPERM'
         ? 'may not be read by this user'
         : `cannot be read${code === '' ? '' : ` (${code})`}`;

@@ -46,6 +46,16 @@ test('a value of another type is refused with what to write instead', () => {
   assert.match(problemsOf('[http2]\nenable = 1')[0]?.message ?? '', /`true` or `false`/);
 });
 
+test('a number is shown as it was written: without quotation marks', () => {
+  for (const [table, line, shown] of [
+    ['httpClients.timeouts', 'connect = 5', /, not 5$/],
+    ['httpClients.timeouts', 'connect = "5ms"', /, not "5ms"$/],
+    ['failedVerifications', 'perSecond = 0.5', /, not 0\.5$/],
+    ['listenerConfig', 'httpPort = 99999999999999999999', /, not 99999999999999999999$/],
+  ] as const)
+    assert.match(problemsOf(`[${table}]\n${line}`)[0]?.message ?? '', shown, line);
+});
+
 test('an impossible value is refused', () => {
   for (const line of [
     'httpPort = 65536',

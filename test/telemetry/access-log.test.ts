@@ -105,9 +105,9 @@ test('a file that cannot be written is refused at the start', async (t) => {
   const pipe = join(where, 'pipe');
   execFileSync('mkfifo', [pipe]);
   for (const [path, why] of [
-    [where, /EISDIR/],
-    [join(where, 'nowhere', 'access.log'), /ENOENT/],
-    [pipe, /ENXIO/], // a pipe that nobody reads
+    [where, /it is a folder: .* \(EISDIR\)$/],
+    [join(where, 'nowhere', 'access.log'), /its folder is not there: make it.* \(ENOENT\)$/],
+    [pipe, /nobody reads this pipe: .* \(ENXIO\)$/],
   ] as const)
     await assert.rejects(AccessLog.open(path, recordedLog(false)), (error: Error) => {
       assert.equal((error as Error & { code: string }).code, 'ERR_ACCESS_LOG');

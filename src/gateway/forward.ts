@@ -87,7 +87,7 @@ export function forward(exchange: Exchange, outgoing: Outgoing, onFailure: OnFai
     () =>
       onFailure(
         exchange,
-        busy(upstream, `, and none had ended within ${upstream.queue.waitMs} ms`),
+        busy(upstream, `, and its turn did not come within ${upstream.queue.waitMs} ms`),
       ),
   );
   if (!waits)

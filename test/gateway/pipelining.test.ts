@@ -306,11 +306,31 @@ test('a body behind a head that asks for another protocol is its body, and never
     const client = await wire(t, port);
     client.send(`${head}Content-Length: ${hidden.length}\r\n\r\n${hidden}`);
     await client.until(/\/a$/);
-    assert.deepEqual(answered(await client.send(last('/b')).closed()), ['/a', '/b']);
+    const own = ENGINE === 'own';
+    if (own) client.send(last('/b'));
+    assert.deepEqual(answered(await client.closed()), own ? ['/a', '/b'] : ['/a']);
     assert.equal(body, hidden);
   }
   await until(() => gateway.counters().active === 0, 'nothing is left');
-  assert.deepEqual(gateway.counters().outcomes, { forwarded: 4 });
+  assert.deepEqual(gateway.counters().outcomes, { forwarded: ENGINE === 'own' ? 4 : 2 });
+});
+
+test('requests behind one that asks for another protocol are answered, or none of them is', async (t) => {
+  const upstream = await startHttpServer((incoming, response) => {
+    incoming.resume().on('end', () => response.end(incoming.url));
+  });
+  t.after(() => upstream.close());
+  const { port } = await stage(t, { apis: [openApi(upstream.url)] });
+  for (const first of ['GET /a', 'POST /a']) {
+    const client = await wire(t, port);
+    const head = `${first}${HOST}Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 0\r\n\r\n`;
+    // node:http leaves out what it has read behind the head, and would read on in the middle of a request.
+    client.send(`${head}${get('/b')}GET /c${HOST}X: `);
+    await client.until(ENGINE === 'own' ? /\/b$/ : /\/a$/);
+    const text = await client.send(`y\r\n\r\n${last('/d')}`).closed();
+    assert.deepEqual(answered(text), ENGINE === 'own' ? ['/a', '/b', '/c', '/d'] : ['/a']);
+    assert.match(text, /\r\nConnection: close\r\n/);
+  }
 });
 
 function count(outcomes: Readonly<Partial<Record<string, number>>>): number {

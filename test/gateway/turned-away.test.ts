@@ -86,7 +86,8 @@ test(`nor do those for which an upstream has no room: ${ENGINE}`, async (t) => {
     for (const client of clients) client.send(ASK);
     for (const client of clients) assert.equal(statusOf(await client.until(/\}\}$/)), 503);
     assertSaidSeldom(log, /WARN .* 503 serviceUnavailable: \S+ has 1 calls/, since);
-    const waited = maxWaitMs === 0 ? '( \\(|, and \\d+ more)' : ', and its turn did not come within 50 ms';
+    const waited =
+      maxWaitMs === 0 ? '( \\(|, and \\d+ more)' : ', and its turn did not come within 50 ms';
     const bound = new RegExp(
       ` has 1 calls, all that httpClients\\.poolConfig\\.maxActiveConnections allows${waited}`,
     );

@@ -214,8 +214,13 @@ for (const [what, fields] of Object.entries({
     const { port, upstream } = await before(t);
     const client = (await wire(t, port)).send(handshake('/a', fields));
     assert.equal(statusOf(await client.until(/plain$/)), 200);
-    client.text = '';
-    assert.equal(statusOf(await client.send(handshake('/b', fields)).until(/plain$/)), 200);
+    if (ENGINE === 'own') {
+      client.text = '';
+      assert.equal(statusOf(await client.send(handshake('/b', fields)).until(/plain$/)), 200);
+    } else {
+      // As long as it lasts: node:http leaves out what it has read behind such a head.
+      assert.match(await client.closed(), /\r\nConnection: close\r\n/);
+    }
     assert.equal(upstream.requests.length, 0);
   });
 }

@@ -84,7 +84,8 @@ export class Http1Client implements ClientSide {
     const raw = [...fields];
     if (length >= 0 && status !== 204) raw.push('Content-Length', String(length));
     if (status === 426) raw.push('Connection', 'Upgrade'); // RFC 9110 section 7.8
-    const last = close || this.#switchable !== undefined;
+    // Behind a head that asks for another protocol node:http leaves out what it has read.
+    const last = close || asksForUpgrade(this.#request);
     if (last) raw.push('Connection', 'close');
     this.#response.writeHead(status, raw);
     if (last) this.#connection.sayClose();
@@ -142,4 +143,9 @@ export class Http1Client implements ClientSide {
     request.on('end', () => clearTimeout(timer));
     request.resume();
   }
+}
+
+/** Whether node:http takes what follows for another protocol's (RFC 9110 section 7.8), or did so for a while. */
+function asksForUpgrade({ headers: { connection = '', upgrade } }: IncomingMessage): boolean {
+  return upgrade !== undefined && /upgrade/i.test(connection);
 }

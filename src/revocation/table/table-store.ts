@@ -166,10 +166,10 @@ export class TableStore {
   *entries(): Generator<TableEntry> {
     const { wordsPerBucket, wordsPerSlot, movedListeners } = this.buckets;
     let slot = 0;
-    // Room for a new entry is made by moving others, maybe to a place that was passed already.
+    // Room for a new entry is made by moving others, maybe to a place that was passed already: the one told of last is.
     const passed: TableEntry[] = [];
     const moved = (to: number): void => {
-      if (to < slot) passed.push(this.#entryAt(to));
+      if (to <= slot) passed.push(this.#entryAt(to));
     };
     movedListeners.add(moved);
     try {

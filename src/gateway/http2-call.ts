@@ -302,8 +302,12 @@ export class Http2Call extends OriginCall<Http2Outlet> implements OpenCall, Body
       return;
     }
     this.#left = true;
-    stream.close(code);
-    stream.resume(); // what has come of it keeps the stream from closing
+    // Not inside of what node:http2 calls: there it keeps RST_STREAM with CANCEL for later, and a stream that is over by then has none. Data that
+    // it had left would be asked of nobody, again and again.
+    setImmediate(() => {
+      stream.close(code);
+      stream.resume(); // what has come of it keeps the stream from closing
+    });
   }
 
   protected override forget(): void {

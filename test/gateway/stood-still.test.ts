@@ -62,21 +62,21 @@ test('so is the rest of a body', async (t) => {
   for (let count = 0; count < 2; count++) assert.equal(await asked(client), 200);
 });
 
-const skip = ENGINE === 'node' ? 'node:http has deadlines of its own' : false;
-
-test('and requests that came in that time are answered', { skip }, async (t) => {
-  const { url } = await rawUpstream(t, (socket) => {
-    socket.on('data', () => socket.write(`${HEAD}hello`));
+/** With the own engine: node:http judges by deadlines of its own before it has read what came. */
+if (ENGINE === 'own')
+  test('and requests that came in that time are answered', async (t) => {
+    const { url } = await rawUpstream(t, (socket) => {
+      socket.on('data', () => socket.write(`${HEAD}hello`));
+    });
+    const { port } = await before(t, url);
+    const [fresh, kept, half] = [await wire(t, port), await wire(t, port), await wire(t, port)];
+    half.send(GET.slice(0, 20));
+    assert.equal(await asked(kept), 200);
+    kept.text = '';
+    for (const client of [fresh, kept]) client.send(GET);
+    half.send(GET.slice(20));
+    standStill(1_200);
+    for (const client of [fresh, kept, half]) {
+      assert.equal(statusOf(await client.until(/hello/)), 200);
+    }
   });
-  const { port } = await before(t, url);
-  const [fresh, kept, half] = [await wire(t, port), await wire(t, port), await wire(t, port)];
-  half.send(GET.slice(0, 20));
-  assert.equal(await asked(kept), 200);
-  kept.text = '';
-  for (const client of [fresh, kept]) client.send(GET);
-  half.send(GET.slice(20));
-  standStill(1_200);
-  for (const client of [fresh, kept, half]) {
-    assert.equal(statusOf(await client.until(/hello/)), 200);
-  }
-});

@@ -254,7 +254,7 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
     return pending;
   }
 
-  #introspect({ token, digest, route, requestId }: Presented): Promise<VerifiedToken> {
+  #introspect({ token, digest, route, requestId, presenter }: Presented): Promise<VerifiedToken> {
     const introspector = this.#requireIntrospector();
     // Before asking: a token that is known to be revoked is refused even while the key manager is down.
     const status = this.#revocations.check(introspector.identityBefore(token));
@@ -263,7 +263,7 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
       throw invalidToken('the token is revoked');
     }
     if (status === 'unknown' && this.#policyFor(route) === 'deny') throw revocationUnknown();
-    return introspector.introspect(token, digest);
+    return introspector.introspect(token, digest, presenter?.clientAddress);
   }
 
   #requireIntrospector(): Introspector {
@@ -301,12 +301,13 @@ class BearerAuthenticator implements Authenticator, TokenVerifier {
 
   /** Asks the key manager whether the token is still active (RFC 7662): it knows what sources would have told. */
   async #askAgain(caller: Caller, request: Presented): Promise<Caller> {
-    const { token, digest, cached } = request;
+    const { token, digest, cached, presenter } = request;
     const introspector = this.#introspector;
     if (introspector === undefined) throw revocationUnknown();
     // An opaque token that was not in the cache was asked about a moment ago.
     if (cached || caller.tokenType === 'jwt') {
-      const asked = this.#asked.get(digest) ?? introspector.introspect(token, digest);
+      const asked =
+        this.#asked.get(digest) ?? introspector.introspect(token, digest, presenter?.clientAddress);
       this.#asked.set(digest, asked);
       await asked.finally(() => this.#asked.delete(digest));
       // What was heard of meanwhile counts.

@@ -1,10 +1,9 @@
 import type { Log } from '../log.ts';
 import type { HttpAnswer, HttpClient } from '../net/http-client.ts';
-import { CallFailure } from '../net/http-failure.ts';
-import { EndpointPause } from './endpoint-pause.ts';
 import { opaqueIdentity } from '../revocation/token-identity.ts';
 import type { TokenIdentity } from '../revocation/token-identity.ts';
 import { checkKind, checkNotBefore, checkTimes, clientOf, keyTypeOf, scopesOf } from './claims.ts';
+import { QuestionLimit } from './question-limit.ts';
 import { afterWork, cannotKnow, CostlyRefusal, invalidToken } from './refusal.ts';
 import { member, parseJsonObject } from '../strict-json.ts';
 import type { JsonObject } from '../strict-json.ts';
@@ -19,11 +18,11 @@ const MAX_BYTES = 64 * 1_024;
 const MAX_INACTIVE = 1_000;
 const INACTIVE_FOR_MS = 3_000;
 
-/** Introspections in flight; more are answered 503 at once instead of piling up behind a slow key manager. */
-const MAX_IN_FLIGHT = 512;
-
 /** What a client is told to wait when the key manager cannot be asked, milliseconds. */
 const RETRY_AFTER_MS = 2_000;
+
+/** Milliseconds after which the same trouble is said again. */
+const SAY_MS = 60_000;
 
 /** What 401 and 403 mean here, and what mends it. */
 const REFUSED =
@@ -54,29 +53,19 @@ interface IntrospectorOptions extends IntrospectionOptions {
   readonly monotonicNow: () => number;
 }
 
-/** An answer with another status than 200. */
-class OtherStatus extends Error {
-  readonly status: number;
-
-  constructor(status: number) {
-    super(`status ${status}${status === 401 || status === 403 ? REFUSED : ''}`);
-    this.status = status;
-  }
-}
-
 /** Asks the key manager what an opaque token is. Caching of good answers is the verified-token cache's. */
 export class Introspector {
   readonly #options: IntrospectorOptions;
   readonly #authorization: string;
   readonly #closing = new AbortController();
   readonly #inactiveUntilMs = new Map<string, number>();
-  readonly #pause = new EndpointPause();
-  /** What was wrong since the last good answer: each thing is said once. */
-  readonly #said = new Set<string>();
-  #inFlight = 0;
+  readonly #limit: QuestionLimit;
+  /** What was wrong, and when that was said. */
+  readonly #saidMs = new Map<string, number>();
 
   constructor(options: IntrospectorOptions) {
     this.#options = options;
+    this.#limit = new QuestionLimit(options.monotonicNow);
     const credentials = Buffer.from(`${options.username}:${options.password}`).toString('base64');
     this.#authorization = `Basic ${credentials}`;
   }
@@ -92,15 +81,14 @@ export class Introspector {
 
   /**
    * @param digest SHA-256 of the token, for the memory of inactive ones
+   * @param client address of who sent it, which is held to a {@link QuestionLimit}
    * @throws GatewayFault 401 when the token is not active, 503 when the key manager gives no usable answer
    */
-  async introspect(token: string, digest: string): Promise<VerifiedToken> {
+  async introspect(token: string, digest: string, client?: string): Promise<VerifiedToken> {
     const askedAtMs = this.#options.now();
     if (this.#isKnownInactive(digest, askedAtMs)) throw invalidToken('the token is not active');
-    const answer = await this.#ask(token);
+    const answer = await this.#ask(token, client);
     const active = member(answer, 'active');
-    if (typeof active !== 'boolean') throw this.#unavailable('an answer without active');
-    this.#said.clear();
     if (!active) {
       this.#rememberInactive(digest, askedAtMs);
       throw new CostlyRefusal('the token is not active');
@@ -116,26 +104,27 @@ export class Introspector {
     this.#closing.abort();
   }
 
-  async #ask(token: string): Promise<JsonObject> {
-    const { monotonicNow } = this.#options;
-    if (this.#inFlight >= MAX_IN_FLIGHT) throw this.#unavailable('too many introspections at once');
-    const turn = this.#pause.begin(monotonicNow());
-    if (turn === undefined)
-      throw cannotKnow('introspection: it failed a moment ago', RETRY_AFTER_MS);
-    this.#inFlight += 1;
+  /** @returns an answer that says whether the token is active */
+  async #ask(token: string, client: string | undefined): Promise<JsonObject> {
+    const notAsked = this.#limit.begin(client);
+    if (notAsked !== undefined) throw this.#unavailable(notAsked.why, notAsked);
+    let answered = false;
     try {
       const answer = await this.#post(token);
-      if (answer.status !== 200) throw new OtherStatus(answer.status);
-      this.#pause.succeeded();
+      const { status } = answer;
+      if (status !== 200) {
+        throw new Error(`status ${status}${status === 401 || status === 403 ? REFUSED : ''}`);
+      }
       const json = parseJsonObject(Buffer.from(answer.body));
       if (json === undefined) throw new Error('an answer that is not one unambiguous JSON object');
+      if (typeof member(json, 'active') !== 'boolean') throw new Error('an answer without active');
+      answered = true;
       return json;
     } catch (error) {
-      if (isOfEndpoint(error)) this.#pause.failed(turn, monotonicNow());
-      throw this.#unavailable(error instanceof Error ? error.message : 'unknown failure', error);
+      const why = error instanceof Error ? error.message : 'unknown failure';
+      throw this.#unavailable(why, { cause: error });
     } finally {
-      this.#pause.ended(turn);
-      this.#inFlight -= 1;
+      this.#limit.end(client, answered);
     }
   }
 
@@ -150,7 +139,7 @@ export class Introspector {
         accept: 'application/json',
       },
       body: new URLSearchParams({ token }).toString(),
-      // So that a kept connection that its server has closed is not taken for one that fails.
+      // A kept connection may have been closed by its server.
       safe: true,
       timeoutMs,
       maxBytes: MAX_BYTES,
@@ -224,26 +213,19 @@ export class Introspector {
     this.#inactiveUntilMs.set(digest, nowMs + INACTIVE_FOR_MS);
   }
 
-  #unavailable(why: string, cause?: unknown): Error {
-    if (!this.#said.has(why) && !this.#closing.signal.aborted) {
-      this.#said.add(why);
-      this.#options.log.warn(
+  #unavailable(why: string, more: { waitMs?: number; cause?: unknown }): Error {
+    const { log, monotonicNow } = this.#options;
+    const nowMs = monotonicNow();
+    const saidMs = this.#saidMs.get(why) ?? Number.NEGATIVE_INFINITY;
+    if (nowMs - saidMs >= SAY_MS && !this.#closing.signal.aborted) {
+      this.#saidMs.set(why, nowMs);
+      log.warn(
         LOG_KEY,
         `opaque tokens cannot be checked, answering 503: the introspection endpoint gave ${why}`,
       );
     }
-    return cannotKnow(`introspection: ${why}`, RETRY_AFTER_MS, cause);
+    return cannotKnow(`introspection: ${why}`, more.waitMs ?? RETRY_AFTER_MS, more.cause);
   }
-}
-
-/**
- * Whether a failure is the endpoint's, so that it is asked nothing for a while. What a client could bring about with a token of its own is
- * not: a status such as 400 or 414, an answer that cannot be read.
- */
-function isOfEndpoint(error: unknown): boolean {
-  if (error instanceof OtherStatus)
-    return [401, 403, 429].includes(error.status) || error.status >= 500;
-  return error instanceof CallFailure && !error.answered;
 }
 
 /** The answer's claims for rules. Where `sub` is missing, `username` (RFC 7662 section 2.2) is what people call the subject. */

@@ -1,6 +1,6 @@
 import { Agent, request as send } from 'undici';
 import type { Dispatcher } from 'undici';
-import { HttpFailure, TooLarge, explainFailure, hostAndPort } from './http-failure.ts';
+import { HttpFailure, explainFailure, hostAndPort } from './http-failure.ts';
 import { secureContext } from './secure-context.ts';
 
 /**
@@ -46,9 +46,9 @@ export interface HttpAnswer {
 
 export interface HttpClient {
   /**
-   * One bounded exchange. Rejects with a `CallFailure` without secrets (`host:port: reason`): unreachable, certificate, timed out, too
-   * large, aborted. Where the connection broke before the head of the answer came, an idempotent request, or one that is said to be safe,
-   * is sent once more (RFC 9110 section 9.2.2).
+   * One bounded exchange. Rejects with an Error without secrets (`host:port: reason`): unreachable, certificate, timed out, too large, aborted.
+   * Where the connection broke before the head of the answer came, an idempotent request, or one that is said to be safe, is sent once more
+   * (RFC 9110 section 9.2.2).
    */
   request(request: HttpRequest): Promise<HttpAnswer>;
   /**
@@ -216,7 +216,7 @@ async function readBody(body: Body, maxBytes: number): Promise<string> {
   for await (const chunk of body as AsyncIterable<Buffer>) {
     size += chunk.length;
     // Leaving the loop by a throw destroys the body and its connection.
-    if (size > maxBytes) throw new TooLarge(`the answer is larger than ${maxBytes} bytes`);
+    if (size > maxBytes) throw new HttpFailure(`the answer is larger than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
   return new TextDecoder().decode(Buffer.concat(chunks));

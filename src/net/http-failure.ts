@@ -7,20 +7,6 @@ import { tlsFailure } from './tls-failure.ts';
 /** A reason that this room found itself (a bound, a deadline, an abort). */
 export class HttpFailure extends Error {}
 
-/** An outgoing call that failed, for its caller. */
-export class CallFailure extends Error {
-  /** An answer came, and it is what could not be taken: what is asked next may well get a good one. */
-  readonly answered: boolean;
-
-  constructor(message: string, answered: boolean) {
-    super(message);
-    this.answered = answered;
-  }
-}
-
-/** The answer is larger than its bound. */
-export class TooLarge extends HttpFailure {}
-
 /** `host:port` of a URL, the default port spelled out. */
 export function hostAndPort(url: URL): string {
   const port = url.port === '' ? (url.protocol === 'https:' ? '443' : '80') : url.port;
@@ -44,19 +30,12 @@ const REASONS: Readonly<Record<string, string>> = {
 
 const NOT_HTTP = 'the answer is not HTTP';
 
-/** Codes of answers that came, apart from llhttp's. */
-const ANSWERED = new Set(['UND_ERR_RES_CONTENT_LENGTH_MISMATCH', 'UND_ERR_HEADERS_OVERFLOW']);
-
 /** The Error to hand to the caller. It has no `cause`: undici's carry bytes of the answer. */
-export function explainFailure(url: URL, error: unknown): CallFailure {
+export function explainFailure(url: URL, error: unknown): Error {
   const place = hostAndPort(url);
-  if (error instanceof HttpFailure)
-    return new CallFailure(`${place}: ${error.message}`, error instanceof TooLarge);
+  if (error instanceof HttpFailure) return new Error(`${place}: ${error.message}`);
   const { code, words } = wordsFor(error);
-  return new CallFailure(
-    `${place}: ${words ?? 'the call failed'} (${code})`,
-    words === NOT_HTTP || ANSWERED.has(code),
-  );
+  return new Error(`${place}: ${words ?? 'the call failed'} (${code})`);
 }
 
 function wordsFor(error: unknown): { readonly code: string; readonly words?: string | undefined } {

@@ -46,11 +46,7 @@ class Limited extends Stage {
   }
 
   async from(clientAddress: string, token: string): Promise<string> {
-    const refusal = await refusalOf(() =>
-      this.authenticator.authenticate([`Bearer ${token}`], { scopes: [] }, 'request-1', {
-        clientAddress,
-      }),
-    );
+    const refusal = await this.refusalFrom(clientAddress, token);
     return refusal?.fault ?? 'admitted';
   }
 

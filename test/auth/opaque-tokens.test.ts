@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { HttpAnswer } from '../../src/net/http-client.ts';
-import { CallFailure } from '../../src/net/http-failure.ts';
 import { keyOfText } from '../../src/revocation/token-key.ts';
 import type { FakeHttp } from './stage.ts';
 import { DAY_MS, ISSUER, NOW, Stage, encode, jsonAnswer, makeToken } from './stage.ts';
@@ -130,25 +129,13 @@ test('an inactive token is 401, and is not asked about again for a few seconds',
   assert.equal(await stage.outcome(OPAQUE), 'admitted');
 });
 
-/** Milliseconds for which an endpoint that fails is not asked. */
-const PAUSE_MS = 1_000;
-
+/** What comes of a key manager that fails, or of a token that makes it fail. */
 const TROUBLES = [
-  ['is unreachable', () => Promise.reject(new CallFailure('unreachable', false))],
+  ['is unreachable', () => Promise.reject(new Error('unreachable'))],
   ['answers 401', () => jsonAnswer(ACTIVE, 401)],
-  ['answers 403', () => jsonAnswer(ACTIVE, 403)],
-  ['answers 429', () => jsonAnswer(ACTIVE, 429)],
-  ['answers 500', () => jsonAnswer(ACTIVE, 500)],
-  ['answers 503', () => jsonAnswer(ACTIVE, 503)],
-] as const;
-
-/** What a client may bring about with a token, so that it is no reason to ask about nobody else's. */
-const ODD_ANSWERS = [
   ['answers 302', () => jsonAnswer(ACTIVE, 302)],
   ['answers 400', () => jsonAnswer(ACTIVE, 400)],
-  ['answers 413', () => jsonAnswer(ACTIVE, 413)],
-  ['answers 414', () => jsonAnswer(ACTIVE, 414)],
-  ['gives an answer that cannot be read', () => Promise.reject(new CallFailure('odd', true))],
+  ['answers 500', () => jsonAnswer(ACTIVE, 500)],
   ['answers HTML', () => jsonAnswer('<html>')],
   ['answers cut-off JSON', () => jsonAnswer('{"active":true')],
   ['answers an array', () => jsonAnswer('[true]')],
@@ -159,113 +146,70 @@ const ODD_ANSWERS = [
   ['answers active by prototype', () => jsonAnswer('{"__proto__":{"active":true}}')],
 ] as const;
 
-for (const [pauseMs, replies] of [
-  [PAUSE_MS, TROUBLES],
-  [0, ODD_ANSWERS],
-] as const)
-  for (const [what, reply] of replies)
-    test(`an introspection endpoint that ${what} makes it 503, not 401, and is asked again`, async () => {
-      const stage = stageWith();
-      stage.reply = reply;
-      const refusal = await stage.refusal(OPAQUE);
-      assert.equal(refusal?.fault, 'serviceUnavailable');
-      assert.ok((refusal.retryAfterSeconds ?? 0) >= 1);
-      assert.ok(stage.log.lines.some((line) => line.startsWith('WARN [TokenIntrospection]')));
-      assert.equal(stage.log.lines.join().includes(OPAQUE), false);
-      assert.equal(stage.log.lines.join().includes('pass:word'), false);
-      stage.reply = () => jsonAnswer(ACTIVE);
-      stage.nowMs += pauseMs;
-      assert.equal(await stage.outcome(OPAQUE), 'admitted');
-    });
-
-for (const [what, reply] of TROUBLES)
-  test(`an introspection endpoint that ${what} is not asked about any token for a while`, async () => {
+for (const [what, reply] of TROUBLES) {
+  test(`an introspection endpoint that ${what} makes it 503, not 401, and is asked again`, async () => {
     const stage = stageWith();
-    assert.equal(await stage.outcome('known'), 'admitted');
     stage.reply = reply;
-    await stage.outcome('first');
-    stage.nowMs += PAUSE_MS - 1;
-    for (let n = 0; n < 400; n += 1) {
-      const refusal = await stage.refusal(`junk-${n}`);
-      assert.equal(refusal?.fault, 'serviceUnavailable');
-      assert.ok((refusal.retryAfterSeconds ?? 0) >= 1);
-    }
-    assert.equal(await stage.outcome('known'), 'admitted', 'it is in the cache');
-    assert.equal(stage.http.requests.length, 2);
-    const warnings = stage.log.lines.filter((line) => line.startsWith('WARN'));
-    assert.equal(warnings.length, 1, 'said once');
-  });
-
-test('after the pause one call at a time tries, until one succeeds', async () => {
-  const stage = stageWith();
-  stage.reply = () => jsonAnswer({}, 500);
-  await stage.outcome('first');
-  for (let round = 0; round < 3; round += 1) {
-    stage.nowMs += PAUSE_MS;
-    const { promise, resolve } = Promise.withResolvers<HttpAnswer>();
-    stage.reply = () => promise;
-    const trial = stage.outcome(`trial-${round}`);
-    assert.equal(await stage.outcome(`other-${round}`), 'serviceUnavailable');
-    stage.nowMs += 10 * PAUSE_MS;
-    assert.equal(await stage.outcome(`another-${round}`), 'serviceUnavailable', 'however long');
-    resolve(jsonAnswer({}, 500));
-    assert.equal(await trial, 'serviceUnavailable');
-    assert.equal(await stage.outcome(`after-${round}`), 'serviceUnavailable', 'a pause again');
-    assert.equal(stage.http.requests.length, 2 + round);
-  }
-  stage.nowMs += PAUSE_MS;
-  stage.reply = () => jsonAnswer({ active: false });
-  assert.equal(await stage.outcome('last'), 'invalidCredentials');
-  stage.reply = () => jsonAnswer(ACTIVE);
-  assert.equal(await stage.outcome('good'), 'admitted');
-  assert.equal(await stage.outcome('other'), 'admitted');
-});
-
-for (const [what, reply] of ODD_ANSWERS)
-  test(`a trial that ${what} for its token lets the next one try at once`, async () => {
-    const stage = stageWith();
-    stage.reply = () => jsonAnswer({}, 401);
-    await stage.outcome('first');
-    stage.nowMs += PAUSE_MS;
-    stage.reply = reply;
-    assert.equal(await stage.outcome('odd'), 'serviceUnavailable');
+    const refusal = await stage.refusalFrom('192.0.2.1', OPAQUE);
+    assert.equal(refusal?.fault, 'serviceUnavailable');
+    assert.ok((refusal.retryAfterSeconds ?? 0) >= 1);
+    assert.ok(stage.log.lines.some((line) => line.startsWith('WARN [TokenIntrospection]')));
+    assert.equal(stage.log.lines.join().includes(OPAQUE), false);
+    assert.equal(stage.log.lines.join().includes('pass:word'), false);
     stage.reply = () => jsonAnswer(ACTIVE);
-    assert.equal(await stage.outcome('good'), 'admitted');
+    assert.equal(await stage.refusalFrom('192.0.2.1', OPAQUE), undefined);
   });
 
-test('calls that were under way when the first one failed neither prolong the pause nor begin one later', async () => {
+  test(`where it ${what}, an address may ask 20 times at once and 5 times a second, and others as ever`, async () => {
+    const stage = stageWith();
+    assert.equal(await stage.refusalFrom('192.0.2.1', 'known'), undefined);
+    stage.reply = reply;
+    const junk = async (seconds: number, from = '192.0.2.1'): Promise<number> => {
+      const before = stage.http.requests.length;
+      for (let n = 0; n < 400; n += 1) {
+        stage.nowMs += (seconds * 1_000) / 400;
+        const refusal = await stage.refusalFrom(from, `junk-${seconds}-${n}`);
+        assert.equal(refusal?.fault, 'serviceUnavailable');
+        assert.ok((refusal.retryAfterSeconds ?? 0) >= 1);
+      }
+      return stage.http.requests.length - before;
+    };
+    assert.equal(await junk(0), 20);
+    assert.equal(await junk(10), 50);
+    const warnings = stage.log.lines.filter((line) => line.startsWith('WARN'));
+    assert.equal(warnings.length, 2, 'what is wrong, and that no more is asked: each once');
+    assert.equal(await stage.refusalFrom('192.0.2.1', 'known'), undefined, 'it is in the cache');
+    stage.reply = () => jsonAnswer(ACTIVE);
+    assert.equal(await stage.refusalFrom('192.0.2.2', 'good'), undefined, 'another address');
+    assert.equal((await stage.refusalFrom('192.0.2.1', 'better'))?.fault, 'serviceUnavailable');
+    stage.nowMs += 200;
+    assert.equal(await stage.refusalFrom('192.0.2.1', 'better'), undefined);
+  });
+}
+
+test('tokens that get an answer count for nothing, active or not, with as many at once', async () => {
   const stage = stageWith();
-  const calls: PromiseWithResolvers<HttpAnswer>[] = [];
-  stage.reply = () => {
-    const call = Promise.withResolvers<HttpAnswer>();
-    calls.push(call);
-    return call.promise;
-  };
-  const waiting = [0, 1, 2].map((n) => stage.outcome(`token-${n}`));
-  calls[0]?.resolve(jsonAnswer({}, 500));
-  assert.equal(await waiting[0], 'serviceUnavailable');
-  stage.nowMs += PAUSE_MS - 1;
-  calls[1]?.resolve(jsonAnswer({}, 500));
-  assert.equal(await waiting[1], 'serviceUnavailable');
-  stage.nowMs += 1;
-  stage.reply = () => jsonAnswer(ACTIVE);
-  assert.equal(await stage.outcome('trial'), 'admitted');
-  calls[2]?.reject(new CallFailure('no complete answer within 5000 ms', false));
-  assert.equal(await waiting[2], 'serviceUnavailable');
-  assert.equal(await stage.outcome('good'), 'admitted');
+  for (const answer of [ACTIVE, { active: false }]) {
+    stage.reply = () => jsonAnswer(answer);
+    const asked = Array.from({ length: 100 }, (_, n) => stage.refusalFrom('192.0.2.1', `t-${n}`));
+    await Promise.all(asked);
+    stage.nowMs += DAY_MS;
+  }
+  assert.equal(stage.http.requests.length, 200);
 });
 
-test('an answer that is still good ends the pause, whenever it was asked for', async () => {
+test('tokens of one address that get no answer for long leave room for others', async () => {
   const stage = stageWith();
   const { promise, resolve } = Promise.withResolvers<HttpAnswer>();
   stage.reply = () => promise;
-  const before = stage.outcome('before');
-  stage.reply = () => jsonAnswer({}, 500);
-  await stage.outcome('odd');
-  resolve(jsonAnswer(ACTIVE));
-  assert.equal(await before, 'admitted');
+  const slow = Array.from({ length: 600 }, (_, n) => stage.refusalFrom('192.0.2.1', `slow-${n}`));
+  assert.equal(stage.http.requests.length, 256);
   stage.reply = () => jsonAnswer(ACTIVE);
-  assert.equal(await stage.outcome('good'), 'admitted');
+  assert.equal(await stage.refusalFrom('192.0.2.2', 'good'), undefined);
+  resolve(jsonAnswer(ACTIVE));
+  const faults = (await Promise.all(slow)).filter((refusal) => refusal !== undefined);
+  assert.equal(faults.length, 600 - 256);
+  assert.equal(await stage.refusalFrom('192.0.2.1', 'later'), undefined, 'that was no failure');
 });
 
 for (const status of [401, 403])

@@ -3,7 +3,7 @@ import type { KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { GatewayFault } from '../../src/errors.ts';
 import { createAuthenticator } from '../../src/auth/authenticate.ts';
-import type { Authenticator, RouteRules } from '../../src/auth/authenticate.ts';
+import type { Authenticator, Presenter, RouteRules } from '../../src/auth/authenticate.ts';
 import type { AuthenticatorOptions } from '../../src/auth/authenticator-options.ts';
 import type { Caller } from '../../src/auth/caller.ts';
 import type { HttpAnswer, HttpClient, HttpRequest } from '../../src/net/http-client.ts';
@@ -186,8 +186,14 @@ export class Stage {
     token: string,
     scopes: readonly string[] = [],
     whenStale?: RouteRules['whenStale'],
+    presenter?: Presenter,
   ): Caller | Promise<Caller> {
-    return this.authenticator.authenticate([`Bearer ${token}`], { scopes, whenStale }, 'request-1');
+    return this.authenticator.authenticate(
+      [`Bearer ${token}`],
+      { scopes, whenStale },
+      'request-1',
+      presenter,
+    );
   }
 
   /** What became of it: `admitted`, or the fault's name. */
@@ -197,6 +203,11 @@ export class Stage {
 
   async refusal(token: string, scopes: readonly string[] = []): Promise<GatewayFault | undefined> {
     return refusalOf(() => this.present(token, scopes));
+  }
+
+  /** As {@link refusal}, of a token that came from an address. */
+  async refusalFrom(clientAddress: string, token: string): Promise<GatewayFault | undefined> {
+    return refusalOf(() => this.present(token, [], undefined, { clientAddress }));
   }
 }
 

@@ -10,7 +10,6 @@ import { afterEach, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { createHttpClient } from '../../src/net/http-client.ts';
 import type { HttpClient, HttpClientOptions } from '../../src/net/http-client.ts';
-import { CallFailure } from '../../src/net/http-failure.ts';
 import { issueCertificate } from '../../src/tls/certificate.ts';
 import type { CertificateOrder, IssuedCertificate } from '../../src/tls/certificate.ts';
 
@@ -156,28 +155,6 @@ describe('one bounded exchange', () => {
     const asked = await one.request({ method: 'POST', url: base, safe: true, body: 'a=b' });
     assert.equal(asked.body, 'second');
     assert.deepEqual(seen, ['POST', 'POST'], 'but one that only asks');
-  });
-
-  test('a failure says whether an answer came that could not be taken', async () => {
-    const base = await http((request, response) => {
-      if (request.url === '/large') response.end(Buffer.alloc(2_000));
-      else if (request.url === '/head') response.writeHead(200, { x: 'x'.repeat(40_000) }).end();
-      else if (request.url === '/broken') request.socket.destroy();
-    });
-    const text = await listen(
-      createTcpServer((socket) => socket.end('no HTTP\r\n')),
-      'http',
-    );
-    const answered = async (url: string): Promise<unknown> => {
-      const call = client().request({ method: 'GET', url, maxBytes: 1_000, timeoutMs: 1_000 });
-      const error: unknown = await call.catch((reason: unknown) => reason);
-      assert.ok(error instanceof CallFailure);
-      return error.answered;
-    };
-    for (const url of [`${base}/large`, `${base}/head`, text])
-      assert.equal(await answered(url), true, url);
-    for (const url of [`${base}/broken`, `${base}/silent`, 'http://127.0.0.1:1'])
-      assert.equal(await answered(url), false, url);
   });
 
   test('errors name host and port and nothing else of the URL or the headers', async () => {

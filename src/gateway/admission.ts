@@ -8,7 +8,7 @@ const SAY_MS = 60_000;
 /** So many of those that are silent are found at one look over a crowd, so that the next ones cost none. */
 const CANDIDATES = 1_024;
 
-/** A crowd of this many is looked over whenever somebody comes; a larger one, when nobody there is silent, once in each sweep. */
+/** A crowd of this many is looked over whenever somebody comes; a larger one, when a look has found all that were silent, once in each sweep. */
 const SMALL = 256;
 
 /** A connection that was let in. */
@@ -136,8 +136,8 @@ class Crowd {
   #candidates: Candidate[] = [];
   /** Who came last, while it is here. */
   #newest: Guest | undefined;
-  /** At the last look nobody was silent. */
-  #inVain = false;
+  /** The last look found all that were silent: whoever is now has been for no longer than since then. */
+  #foundAll = false;
 
   enter(guest: Guest): void {
     this.members.add(guest);
@@ -153,14 +153,17 @@ class Crowd {
   longestSilent(): Guest | undefined {
     const known = this.#next();
     if (known !== undefined) return known;
-    if (this.#inVain && this.members.size > SMALL) return undefined;
+    if (this.#foundAll && this.members.size > SMALL) {
+      const newest = this.#newest;
+      return newest?.silentMs === undefined ? undefined : newest;
+    }
     this.#look();
     return this.#next();
   }
 
   forget(): void {
     this.#candidates = [];
-    this.#inVain = false;
+    this.#foundAll = false;
   }
 
   #next(): Guest | undefined {
@@ -186,7 +189,7 @@ class Crowd {
       const { silentMs } = guest;
       if (silentMs !== undefined) silent.push({ guest, silentMs });
     }
-    this.#inVain = silent.length === 0;
+    this.#foundAll = silent.length < CANDIDATES;
     // Stable: of those that are silent for the same time the one that came last is behind the others.
     this.#candidates = silent
       .toSorted((one, other) => one.silentMs - other.silentMs)

@@ -187,6 +187,28 @@ test('whatever comes and goes: the bounds hold, and nobody goes who was silent f
   );
 });
 
+test('newcomers that alone are silent have a crowd looked over once in each sweep', () => {
+  const { admission } = house(1_000, 1_000);
+  let looks = 0;
+  const busy = new Visitor();
+  Object.defineProperty(busy, 'silentMs', { get: () => void looks++ });
+  let last = new Visitor(0);
+  for (const one of [busy, last]) assert.ok(admission.enter('192.0.2.1', one));
+  for (let n = 2; n < 1_000; n++) assert.ok(admission.enter('192.0.2.1', new Visitor()));
+  for (let sweeps = 1; sweeps <= 3; sweeps++) {
+    for (let n = 0; n < 100; n++) {
+      const next = new Visitor(0);
+      assert.ok(admission.enter('192.0.2.1', next));
+      assert.ok(last.evicted);
+      last = next;
+    }
+    assert.equal(looks, sweeps);
+    admission.sweep();
+  }
+  last.silentMs = undefined;
+  assert.equal(admission.enter('192.0.2.1', new Visitor(0)), false);
+});
+
 test('it is said once a minute, with how many there were', () => {
   const { admission, log, clock } = house(1, 1);
   admission.enter('192.0.2.1', new Visitor());
